@@ -1,0 +1,121 @@
+"""Put an adapter on a host and decide what is trained."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from peft import PeftModel, get_peft_model
+from torch import nn
+
+from vlft.adapters.base import Adapter
+from vlft.adapters.full import FULL
+from vlft.adapters.lora import LORA, WRAPS
+from vlft.adapters.peft_method import PEFT
+from vlft.adapters.sites import require_kind, resolve_modules
+from vlft.errors import AdapterError, pick
+from vlft.recipe.adapter import AdapterSection, FullAdapter
+from vlft.recipe.towers import Tower
+from vlft.types import Backbone
+
+ADAPTERS: dict[str, Adapter] = {"full": FULL, "lora": LORA, "peft": PEFT}
+
+SMALL_TOWERS = ("projector",)
+"""Towers whose full weights travel with the adapter, through PEFT's ``modules_to_save``."""
+
+
+def apply_adapter(
+    backbone: Backbone,
+    section: AdapterSection,
+    towers: Mapping[str, Tower],
+    *,
+    on_meta: bool = False,
+    plain_init: bool = False,
+) -> Backbone:
+    """Return the backbone with the adapter injected and ``requires_grad`` set on every parameter.
+
+    Args:
+        backbone: The host; its model is changed in place (PEFT injects into it).
+        section: The recipe's ``adapter``.
+        towers: The recipe's ``towers``.
+        on_meta: Create adapter weights without storage, for counting.
+        plain_init: Start from a plain initialization whatever the section says, because trained
+            weights are loaded next.
+
+    Raises:
+        AdapterError: Adapter and host do not fit, or adapter and ``towers`` contradict each other.
+        SiteError: A site or pattern matches nothing, or nothing that the method can wrap.
+    """
+    adapter = pick(ADAPTERS, section.type, kind="adapter")
+    if backbone.family not in adapter.families:
+        raise AdapterError(
+            f"adapter.type: {section.type} does not work on a {backbone.family} host "
+            f"({backbone.type}); it works on: {', '.join(sorted(adapter.families))}"
+        )
+    for name in towers:
+        pick(backbone.towers, name, kind=f"tower of a {backbone.type} host")
+    if isinstance(section, FullAdapter):
+        _train_towers(backbone, {name: _is_full(towers, name, True) for name in backbone.towers})
+        return backbone
+
+    trained = [name for name in backbone.towers if _is_full(towers, name, False)]
+    modules = resolve_modules(backbone, section)
+    if section.type == "lora":
+        require_kind(backbone, modules, WRAPS, method="lora")
+    _refuse_overlap(backbone, modules, trained)
+    assert adapter.config is not None
+    config = adapter.config(section, modules)
+    if (plain_init or on_meta) and adapter.flags(section).mutates_base:
+        config.init_lora_weights = True
+    in_place = _keep_small_towers(backbone, trained, config)
+
+    for parameter in backbone.model.parameters():
+        parameter.requires_grad_(requires_grad=False)
+    model = get_peft_model(backbone.model, config, low_cpu_mem_usage=on_meta)
+    assert isinstance(model, PeftModel)
+    adapted = set(model.targeted_module_names)
+    assert adapted == set(modules), f"PEFT adapted other modules: {adapted ^ set(modules)}"
+    for name, parameter in model.get_base_model().named_parameters():
+        if name in in_place:
+            parameter.requires_grad_(requires_grad=True)
+    return replace(backbone, model=model)
+
+
+def _is_full(towers: Mapping[str, Tower], name: str, default: bool) -> bool:
+    chosen = towers[name].train if name in towers else None
+    return default if chosen is None else chosen == "full"
+
+
+def _train_towers(backbone: Backbone, trained: Mapping[str, bool]) -> None:
+    for name, parameter in backbone.model.named_parameters():
+        tower = next(t for t, prefixes in backbone.towers.items() if name.startswith(prefixes))
+        parameter.requires_grad_(trained[tower])
+
+
+def _refuse_overlap(backbone: Backbone, modules: list[str], trained: list[str]) -> None:
+    for name in trained:
+        inside = [path for path in modules if path.startswith(backbone.towers[name])]
+        if inside:
+            raise AdapterError(
+                f"towers.{name}.train: full, but the adapter also sits there ({inside[0]}): freeze "
+                f"the tower or take its sites out of adapter.sites"
+            )
+
+
+def _keep_small_towers(backbone: Backbone, trained: list[str], config: object) -> set[str]:
+    """Put small full towers into ``modules_to_save``; return the parameters trained in place."""
+    in_place: set[str] = set()
+    saved: list[str] = []
+    for name in trained:
+        prefixes = backbone.towers[name]
+        parameters = [n for n, _ in backbone.model.named_parameters() if n.startswith(prefixes)]
+        if name in SMALL_TOWERS:
+            roots = [r for r in (p.rstrip(".") for p in prefixes) if _is_module(backbone.model, r)]
+            saved += roots
+            parameters = [n for n in parameters if not n.startswith(tuple(f"{r}." for r in roots))]
+        in_place.update(parameters)
+    if saved:
+        config.modules_to_save = saved
+    return in_place
+
+
+def _is_module(model: nn.Module, path: str) -> bool:
+    return any(name == path for name, _ in model.named_modules())

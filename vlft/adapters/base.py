@@ -1,0 +1,52 @@
+"""What an adapter is to the rest of vlft: a PEFT config with declared behavior."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from peft import PeftConfig
+from torch import Tensor
+
+from vlft.recipe.adapter import AdapterSection
+from vlft.types import Backbone, Batch, Family, Outputs
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What may be relied on; contract tests are steered by these.
+
+    Attributes:
+        identity: At step 0 the model computes what its base computes.
+        mergeable: The trained adapter can be folded into the base weights.
+        mutates_base: Initialization changes base weights, so that disabling the live adapter does
+            not give the base back (the exported adapter is converted, see ``mutation``).
+    """
+
+    identity: bool
+    mergeable: bool
+    mutates_base: bool
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One method.
+
+    Attributes:
+        flags: Behavior for the options of a section.
+        families: Kinds of host it works on.
+        config: PEFT config for a section and the resolved module paths; None trains the towers
+            themselves.
+        prepare: Calibration before injection: (backbone, section, batches) to tensors by name.
+        auxiliary_loss: An extra named loss from outputs and batch.
+    """
+
+    flags: Callable[[Any], Flags]
+    families: frozenset[Family]
+    config: Callable[[Any, list[str]], PeftConfig] | None
+    prepare: Callable[[Backbone, AdapterSection, Iterable[Batch]], Mapping[str, Tensor]] | None = (
+        None
+    )
+    auxiliary_loss: Callable[[Outputs, Batch], Mapping[str, Tensor]] | None = None
+
+
+EVERY_FAMILY: frozenset[Family] = frozenset({"contrastive", "generative", "vision"})

@@ -1,0 +1,116 @@
+"""The command line: the composition root, where components meet.
+
+Every command imports what it needs inside its function, so that ``vlft --help`` and ``vlft show``
+answer without torch.
+"""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="vlft",
+    help="Fine-tune vision-language models from one recipe, and measure them in one harness.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeArgument = Annotated[str, typer.Argument(help="Recipe file, or the name of a shipped one.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Values that win over the file: section.key=value ...", show_default=False),
+]
+
+
+@app.command()
+def show(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    model: Annotated[
+        bool, typer.Option("--model", help="Add the tower table, parameters, steps and memory.")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option(help="Show so many training samples with their supervised spans.")
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (implies --model).")] = False,
+) -> None:
+    """Resolve a recipe and show every value with its origin. Nothing is trained or downloaded."""
+    from vlft.cli.show import run
+
+    run(recipe, overrides or [], model=model, samples=samples, as_json=as_json)
+
+
+@app.command()
+def train(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run from its last complete checkpoint.")
+    ] = False,
+) -> None:
+    """Train a recipe: alone, or on many processes as `accelerate launch ... -m vlft train RECIPE`."""
+    from vlft.cli.train import run
+
+    raise typer.Exit(run(recipe, overrides or [], resume=resume))
+
+
+@app.command("eval")
+def evaluate(
+    run_dir: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run directory, checkpoint, or hub:user/name.")
+    ],
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="Benchmark or suite (`vlft list benchmarks`).")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first samples; such a result never ranks.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Samples per forward pass.")] = 32,
+    out: Annotated[
+        str | None, typer.Option(help="Folder for the results; default: RUN/results.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Measure a run on benchmarks and write its result files."""
+    from vlft.cli.evaluate import run
+
+    run(run_dir, benchmark or [], limit=limit, batch_size=batch_size, out=out, as_json=as_json)
+
+
+@app.command()
+def predict(
+    run_dir: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run directory, checkpoint, or hub:user/name.")
+    ],
+    prompt: Annotated[str, typer.Option(help="What to ask (or, for CLIP, texts split by '|').")],
+    image: Annotated[list[str] | None, typer.Option(help="Image file; may be repeated.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.")] = 64,
+) -> None:
+    """Ask a run about images: an answer, or for a contrastive host the similarity of texts."""
+    from vlft.cli.predict import run
+
+    run(run_dir, prompt, image or [], max_new_tokens=max_new_tokens)
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[
+        str, typer.Argument(help="What to list; without it, the kinds and their numbers.")
+    ] = "",
+) -> None:
+    """List what exists: recipes, configs, adapters, benchmarks, launches, ..."""
+    from vlft.cli.listing import run
+
+    run(kind)
+
+
+@app.command()
+def env(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print versions and devices, for a bug report."""
+    from vlft.cli.env import run
+
+    run(as_json=as_json)

@@ -1,0 +1,46 @@
+"""Tables of the command line."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from vlft.backbones.towers import count_towers
+from vlft.types import Backbone
+
+
+def tower_table(backbone: Backbone) -> str:
+    """Return a text table of what is trained, tower by tower."""
+    rows = []
+    for tower in count_towers(backbone):
+        share = 100 * tower.trainable / tower.total if tower.total else 0.0
+        rows.append((tower.name, f"{tower.total:,}", f"{tower.trainable:,}", f"{share:.2f} %"))
+    total = sum(tower.total for tower in count_towers(backbone))
+    trained = sum(tower.trainable for tower in count_towers(backbone))
+    rows.append(("all", f"{total:,}", f"{trained:,}", f"{100 * trained / total:.2f} %"))
+    return text_table(("tower", "parameters", "trained", "share"), rows)
+
+
+def text_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    """Return rows as plain text, first column to the left, the others to the right."""
+    table = Table(box=None, pad_edge=False)
+    for index, name in enumerate(header):
+        table.add_column(name, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*[str(cell) for cell in row])
+    console = Console(width=120, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip("\n")
+
+
+def gigabytes(count: int | None) -> str:
+    """Return bytes in the unit that reads best."""
+    if count is None:
+        return "unknown"
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"

@@ -1,0 +1,80 @@
+"""``vlft train``: recipe, launch, host, adapter, data, trainer, evaluation, on one screen."""
+
+from pathlib import Path
+
+INTERRUPTED = 130
+"""Exit status of a run that was stopped by a signal, as a shell gives it for Ctrl-C."""
+
+
+def run(name: str, overrides: list[str], *, resume: bool) -> int:
+    """Train a recipe; return the exit status.
+
+    Raises:
+        VlftError: For everything that a user can mend.
+    """
+    from vlft.recipe import load_recipe, validate
+
+    loaded = load_recipe(name, overrides)
+    recipe = loaded.recipe
+    validate(recipe)
+
+    from transformers import set_seed
+
+    from vlft import hub
+    from vlft.adapters import apply_adapter
+    from vlft.backbones import build
+    from vlft.cli.report import tower_table
+    from vlft.cli.suite import suite_callback
+    from vlft.data import pipeline
+    from vlft.training import fit as fitting
+    from vlft.training import run_directory
+    from vlft.training.launch import is_main_process, read_launch, training_arguments
+
+    launch = read_launch()
+    batches = validate(recipe, launch)
+    run_dir = Path(recipe.training.output_dir or f"runs/{loaded.name}")
+    say = print if is_main_process() else _silent
+    if is_main_process():
+        run_directory.create(run_dir, resume=resume)
+        run_directory.write_recipe(run_dir, recipe)
+        run_directory.write_environment(run_dir, launch)
+
+    arguments = training_arguments(recipe, launch, batches, run_dir)
+    resume_from = run_directory.last_checkpoint(run_dir) if resume else None
+
+    set_seed(recipe.seed)
+    if resume_from is not None:
+        backbone = hub.build_base(recipe, run_dir)
+    else:
+        backbone = hub.load_merged(recipe.init_from) if recipe.init_from else build(recipe.backbone)
+        whole = recipe.adapter.type == "full"
+        fitting.write_base(backbone, run_dir, whole_is_trained=whole)
+    backbone = apply_adapter(
+        backbone, recipe.adapter, recipe.towers, plain_init=resume_from is not None
+    )
+    say(tower_table(backbone))
+
+    train = pipeline.open_samples(backbone, recipe.data, recipe.data.train, run_dir)
+    validation = pipeline.open_samples(backbone, recipe.data, recipe.data.validation, run_dir)
+    collate = pipeline.collator(backbone)
+    say(pipeline.audit_start(train, collate, backbone))
+
+    done = fitting.fit(
+        recipe=recipe,
+        arguments=arguments,
+        backbone=backbone,
+        train=train,
+        validation=validation,
+        collate=collate,
+        resume_from=resume_from,
+        callbacks=suite_callback(recipe, run_dir),
+    )
+    if done.interrupted:
+        say(f"stopped after step {done.steps}; go on with: vlft train {name} ... --resume")
+        return INTERRUPTED
+    say(f"finished {done.steps} steps: {run_dir}")
+    return 0
+
+
+def _silent(text: str) -> None:
+    """Say nothing: another process does."""

@@ -1,0 +1,185 @@
+"""One training run, from a host with its adapter to a run directory that loads elsewhere."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load_file
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainingArguments
+
+from vlft.adapters import ADAPTERS, mutation
+from vlft.adapters.parts import (
+    BASE,
+    copy_whole,
+    load_parts,
+    local_parameters,
+    read_parts,
+    save_parts,
+)
+from vlft.objectives import build_objective
+from vlft.recipe.schema import Recipe
+from vlft.training import run_directory
+from vlft.training.callbacks import METRICS, MetricsWriter, Progress, StopOnSignal, trim_metrics
+from vlft.training.gradient_proof import GradientProof
+from vlft.training.launch import is_main_process
+from vlft.training.trainer import VlftTrainer
+from vlft.types import Backbone, Batch
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a run ended.
+
+    Attributes:
+        run_dir: Where everything is.
+        steps: Optimizer steps done.
+        interrupted: A signal stopped it; it can be resumed.
+        best_step: Step of the checkpoint that was exported, when a metric chose it.
+    """
+
+    run_dir: Path
+    steps: int
+    interrupted: bool
+    best_step: int | None
+
+
+def fit(
+    *,
+    recipe: Recipe,
+    arguments: TrainingArguments,
+    backbone: Backbone,
+    train: Dataset,
+    validation: Dataset | None,
+    collate: Callable[[list[Any]], Batch],
+    resume_from: Path | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Fit:
+    """Train, and export the result to the run directory.
+
+    Args:
+        recipe: The validated recipe.
+        arguments: From ``training_arguments``; its output folder exists.
+        backbone: Host with its adapter applied.
+        train: Encoded samples.
+        validation: Encoded samples for ``eval_loss``, or None.
+        collate: Samples to a batch.
+        resume_from: A checkpoint of this run directory, or None.
+        callbacks: More callbacks, such as a benchmark on saved checkpoints.
+
+    Raises:
+        NonFiniteLossError: The loss became NaN or infinite.
+        NoGradientError: A trained tower got no gradient.
+    """
+    run_dir = Path(arguments.output_dir)
+    adapter = ADAPTERS[recipe.adapter.type]
+    mutates = adapter.flags(recipe.adapter).mutates_base
+    if mutates:
+        _start_mutated(backbone, run_dir, resumes=resume_from is not None)
+    if resume_from is not None:
+        load_parts(backbone.model, resume_from)
+        if arguments.should_save:
+            trim_metrics(run_dir / METRICS, run_directory.step_of(resume_from))
+
+    trainer = VlftTrainer(
+        backbone=backbone,
+        objective=build_objective(recipe.objective),
+        towers=recipe.towers,
+        auxiliary_loss=adapter.auxiliary_loss,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=validation,
+        data_collator=collate,
+    )
+    stop = StopOnSignal()
+    trainer.remove_callback(PrinterCallback)
+    for callback in (
+        MetricsWriter(run_dir / METRICS),
+        GradientProof(backbone, trainer.meter),
+        *_early_stopping(recipe),
+        *callbacks,
+        Progress(),
+        stop,
+    ):
+        trainer.add_callback(callback)
+
+    try:
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    finally:
+        stop.release()
+    trainer.guard.flush()
+    if stop.requested:
+        return Fit(run_dir, trainer.state.global_step, interrupted=True, best_step=None)
+    best = trainer.state.best_model_checkpoint
+    export(trainer, run_dir, best=Path(best) if best else None, mutates_base=mutates)
+    return Fit(
+        run_dir,
+        trainer.state.global_step,
+        interrupted=False,
+        best_step=run_directory.step_of(Path(best)) if best else None,
+    )
+
+
+def _start_mutated(backbone: Backbone, run_dir: Path, *, resumes: bool) -> None:
+    assert isinstance(backbone.model, PeftModel)
+    if resumes:
+        mutation.restore(backbone.model, run_dir)
+    elif is_main_process():
+        mutation.save_initial(backbone.model, run_dir)
+
+
+def _early_stopping(recipe: Recipe) -> list[TrainerCallback]:
+    patience = recipe.training.early_stopping_patience
+    return [] if patience is None else [EarlyStoppingCallback(early_stopping_patience=patience)]
+
+
+def write_base(backbone: Backbone, run_dir: Path, *, whole_is_trained: bool) -> None:
+    """Write the parts of the untouched host that no checkpoint elsewhere holds, and its processor.
+
+    Every rank must call it (under ZeRO-3 weights are gathered); the main process writes.
+
+    Args:
+        backbone: The host before an adapter is applied.
+        run_dir: The run directory.
+        whole_is_trained: The run itself will hold every weight (``adapter: full``).
+    """
+    whole = backbone.local_parts == ("",)
+    parts = {} if whole_is_trained else copy_whole(local_parameters(backbone))
+    if not is_main_process():
+        return
+    backbone.processor.save_pretrained(run_dir)
+    if whole and not whole_is_trained:
+        backbone.model.save_pretrained(run_dir / BASE, state_dict=parts)
+        backbone.processor.save_pretrained(run_dir / BASE)
+    else:
+        save_parts(parts, run_dir)
+
+
+def export(trainer: VlftTrainer, run_dir: Path, *, best: Path | None, mutates_base: bool) -> None:
+    """Write the finished model to the run directory: the best checkpoint's, or the last weights."""
+    model = trainer.model
+    if best is not None and not mutates_base:
+        if trainer.args.should_save:
+            _copy_weights(best, run_dir)
+        return
+    if not mutates_base:
+        trainer.save_model(str(run_dir), _internal_call=True)
+    elif trainer.args.should_save:
+        assert isinstance(model, PeftModel)
+        if best is not None:
+            set_peft_model_state_dict(model, load_file(best / mutation.WEIGHTS))
+        initial = run_dir / mutation.FOLDER
+        model.save_pretrained(str(run_dir), path_initial_model_for_weight_conversion=str(initial))
+    if trainer.args.should_save:
+        (run_dir / "training_args.bin").unlink(missing_ok=True)  # a pickle, and no one reads it
+
+
+def _copy_weights(checkpoint: Path, run_dir: Path) -> None:
+    for path in checkpoint.iterdir():
+        is_weights = path.suffix in (".safetensors", ".json") and path.name != run_directory.STATE
+        if path.is_file() and is_weights:
+            shutil.copy2(path, run_dir / path.name)
+    save_parts(read_parts(checkpoint), run_dir)

@@ -1,0 +1,120 @@
+"""From a launch to ``TrainingArguments``: the only place that sets devices and backends.
+
+``accelerate launch`` says how many processes there are and whether DeepSpeed is used; the recipe never
+does. On a CPU two arguments must be set together (``use_cpu`` and ``ddp_backend="gloo"``): with one of
+them alone, training runs and is wrong without an error.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+from vlft.recipe.validate import Batches
+
+from vlft.errors import LaunchError, RecipeError, unknown
+from vlft.recipe.launch import Launch
+from vlft.recipe.schema import Recipe
+
+
+def read_launch() -> Launch:
+    """Read the processes and devices of this run from the launcher's environment."""
+    use_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("true", "1", "yes")
+    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
+    device = "cpu" if use_cpu or not torch.cuda.is_available() else "cuda"
+    return Launch(
+        world_size=int(os.environ.get("WORLD_SIZE", "1")),
+        device=device,
+        num_visible_gpus=torch.cuda.device_count() if device == "cuda" else 0,
+        through_launcher="WORLD_SIZE" in os.environ,
+        zero_stage=int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")) if deepspeed else 0,
+    )
+
+
+def is_main_process() -> bool:
+    """Whether this process writes files; true before and without a launcher."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def training_arguments(
+    recipe: Recipe, launch: Launch, batches: Batches, run_dir: Path
+) -> TrainingArguments:
+    """Return the Trainer's arguments and start the process group.
+
+    Call it before any weight is loaded: under ZeRO-3 it is what makes transformers load sharded.
+
+    Raises:
+        RecipeError: ``training.extra`` has a field that ``TrainingArguments`` does not have.
+        LaunchError: The Trainer sees another number of processes than the launcher started.
+    """
+    if launch.device == "cpu" and launch.zero_stage:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    arguments = TrainingArguments(**_fields(recipe, launch, batches, run_dir))
+    if arguments.world_size != launch.world_size:
+        raise LaunchError(
+            f"the launcher started {launch.world_size} processes, but the Trainer sees "
+            f"{arguments.world_size}: every process would train alone. Use a file of "
+            "accelerate_configs/ (`vlft list launches`)"
+        )
+    return arguments
+
+
+def _fields(recipe: Recipe, launch: Launch, batches: Batches, run_dir: Path) -> dict[str, Any]:
+    training = recipe.training
+    on_cpu = launch.device == "cpu"
+    has_validation = recipe.data.validation is not None and training.eval_strategy != "no"
+    fields: dict[str, Any] = {
+        "output_dir": str(run_dir),
+        "seed": recipe.seed,
+        "data_seed": recipe.seed,
+        "per_device_train_batch_size": batches.per_device,
+        "gradient_accumulation_steps": batches.accumulation,
+        "per_device_eval_batch_size": training.per_device_eval_batch_size,
+        "num_train_epochs": training.num_train_epochs,
+        "max_steps": training.max_steps or -1,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": training.lr_scheduler_type,
+        "lr_scheduler_kwargs": training.lr_scheduler_kwargs or None,
+        "warmup_steps": training.warmup_steps,
+        "weight_decay": training.weight_decay,
+        "adam_beta1": training.adam_beta1,
+        "adam_beta2": training.adam_beta2,
+        "adam_epsilon": training.adam_epsilon,
+        "optim": training.optim,
+        "max_grad_norm": training.max_grad_norm,
+        "bf16": training.bf16,
+        "fp16": training.fp16,
+        "activation_checkpointing": training.gradient_checkpointing,
+        "activation_checkpointing_kwargs": (
+            {"use_reentrant": False} if training.gradient_checkpointing else None
+        ),
+        "dataloader_num_workers": training.dataloader_num_workers,
+        "dataloader_drop_last": training.dataloader_drop_last,
+        "dataloader_pin_memory": not on_cpu,
+        "logging_steps": training.logging_steps,
+        "logging_first_step": True,
+        "eval_strategy": training.eval_strategy if has_validation else "no",
+        "eval_steps": training.eval_steps,
+        "save_strategy": training.save_strategy,
+        "save_steps": training.save_steps or 500,
+        "save_total_limit": training.save_total_limit,
+        "metric_for_best_model": recipe.evaluation.metric_for_best,
+        "greater_is_better": None
+        if recipe.evaluation.metric_for_best is None
+        else recipe.evaluation.metric_for_best != "loss",
+        "report_to": list(training.report_to) or "none",
+        # The progress bar and the check for NaN are ours; the Trainer's would sync at every step.
+        "disable_tqdm": True,
+        "logging_nan_inf_filter": False,
+        "remove_unused_columns": False,
+        "use_cpu": on_cpu and not launch.zero_stage,
+        "ddp_backend": "gloo" if on_cpu and launch.world_size > 1 else None,
+        "ddp_find_unused_parameters": False if launch.world_size > 1 else None,
+    }
+    for name, value in training.extra.items():
+        if name not in TrainingArguments.__dataclass_fields__:
+            problem = unknown("field", name, TrainingArguments.__dataclass_fields__)
+            raise RecipeError(f"training.extra: {problem}")
+        fields[name] = value
+    return fields

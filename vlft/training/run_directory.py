@@ -1,0 +1,137 @@
+"""The run directory: the interface between training, evaluation and publishing.
+
+recipe.yaml             the resolved recipe
+environment.json        versions, devices, launch, command
+metrics.jsonl           one line per log
+adapter_model.safetensors, adapter_config.json   or, under `adapter: full`, the whole model
+base/                   what no checkpoint elsewhere holds
+initial_adapter/        step-0 factors of an adapter that changed the base
+checkpoint-<step>/      can be resumed
+results/                scores
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from vlft.errors import RunDirectoryError
+from vlft.recipe.launch import Launch
+from vlft.recipe.schema import Recipe
+
+RECIPE = "recipe.yaml"
+ENVIRONMENT = "environment.json"
+STATE = "trainer_state.json"
+
+PACKAGES = (
+    "vlft", "torch", "torchvision", "transformers", "peft", "accelerate", "datasets", "deepspeed",
+    "bitsandbytes", "open_clip_torch", "safetensors", "tokenizers", "numpy", "pillow",
+)  # fmt: skip
+
+
+def create(run_dir: Path, *, resume: bool) -> None:
+    """Make the run directory.
+
+    Raises:
+        RunDirectoryError: It exists and is not to be resumed, or the other way round.
+    """
+    has_content = run_dir.is_dir() and any(run_dir.iterdir())
+    if has_content and not resume:
+        raise RunDirectoryError(
+            f"training.output_dir: {run_dir} exists already: continue it with --resume, choose "
+            "another training.output_dir, or remove it"
+        )
+    if resume and not has_content:
+        raise RunDirectoryError(
+            f"--resume: there is no run in {run_dir}; start it without --resume"
+        )
+    run_dir.mkdir(parents=True, exist_ok=True)
+
+
+def checkpoints(run_dir: Path) -> list[Path]:
+    """Return the complete checkpoints in order of steps.
+
+    The Trainer writes its state last, so a checkpoint without it was interrupted while being
+    written.
+    """
+    found = [
+        path
+        for path in run_dir.glob("checkpoint-*")
+        if path.name.removeprefix("checkpoint-").isdigit() and _is_complete(path)
+    ]
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the optimizer step that a checkpoint was written after."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def last_checkpoint(run_dir: Path) -> Path:
+    """Return the checkpoint to resume from, and remove later, half-written ones.
+
+    Raises:
+        RunDirectoryError: There is no complete checkpoint.
+    """
+    complete = checkpoints(run_dir)
+    if not complete:
+        raise RunDirectoryError(
+            f"--resume: {run_dir} holds no complete checkpoint; remove the folder and start again"
+        )
+    return complete[-1]
+
+
+def remove_incomplete(run_dir: Path) -> None:
+    """Delete checkpoints that were interrupted while being written."""
+    for path in run_dir.glob("checkpoint-*"):
+        if not _is_complete(path):
+            shutil.rmtree(path)
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return False
+    return True
+
+
+def write_recipe(run_dir: Path, recipe: Recipe) -> None:
+    """Write the resolved recipe."""
+    values = recipe.model_dump(mode="json", exclude_none=True)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    (run_dir / RECIPE).write_text(text, encoding="utf-8")
+
+
+def write_environment(run_dir: Path, launch: Launch) -> None:
+    """Write what the run was made with."""
+    facts = environment() | {"launch": asdict(launch), "command": sys.argv}
+    (run_dir / ENVIRONMENT).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def environment() -> dict[str, Any]:
+    """Return versions and devices of this machine."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "cpu_count": os.cpu_count(),
+        "gpus": gpus,
+        "cuda": torch.version.cuda if gpus else None,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

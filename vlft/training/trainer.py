@@ -1,0 +1,164 @@
+"""A thin subclass of ``transformers.Trainer``: it only fills documented seams.
+
+Batches, losses, adapters and the run directory live elsewhere; the loop, resume, trackers, ZeRO and
+checkpoint rotation are the Trainer's.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import EvalPrediction, Trainer
+
+from vlft.adapters.parts import copy_whole, save_parts, trained_in_place
+from vlft.recipe.towers import Tower
+from vlft.training.groups import parameter_groups
+from vlft.training.guard import FiniteLossGuard
+from vlft.training.meter import Meter
+from vlft.types import Backbone, Batch, Losses, Objective, Outputs
+
+AuxiliaryLoss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
+
+
+class VlftTrainer(Trainer):
+    """Trains a backbone on an objective.
+
+    Args:
+        backbone: Host with its adapter; what is trained has ``requires_grad``.
+        objective: The loss family.
+        towers: Learning rates and decays per tower.
+        auxiliary_loss: The adapter's extra losses, or None.
+        **kwargs: As for the Trainer.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        objective: Objective,
+        towers: Mapping[str, Tower],
+        auxiliary_loss: AuxiliaryLoss | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            model=backbone.model,
+            processing_class=backbone.processor,
+            compute_metrics=mean_loss,
+            **kwargs,
+        )
+        self.backbone = backbone
+        self.objective = objective
+        self.towers = towers
+        self.auxiliary_loss = auxiliary_loss
+        self.guard = FiniteLossGuard()
+        self.meter = Meter(self.args.world_size)
+        self.model_accepts_loss_kwargs = True  # our losses are divided by the global token count
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], Tensor | int | None]:
+        """Fetch the micro batches of a step and time the wait for them."""
+        start = time.perf_counter()
+        batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.meter.count(batches, waited=time.perf_counter() - start)
+        return batches, num_items
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Return the objective's loss, scaled so that averaging over ranks gives the global one."""
+        outputs = self.objective.forward(model, inputs)
+        losses = self.objective.loss(outputs, inputs, num_items_in_batch)
+        if self.auxiliary_loss is not None:
+            losses = _join(losses, self.auxiliary_loss(outputs, inputs))
+        loss = losses.total
+        if num_items_in_batch is not None:
+            loss = loss * self.accelerator.num_processes
+        self.guard.watch(
+            loss.detach(), record_ids=inputs["record_ids"], step=self.state.global_step
+        )
+        return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: Batch,
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[None, Tensor, Tensor]:
+        """Return each sample's loss sum and count, so that the mean is exact on any sharding."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            sums, counts = self.objective.per_sample(self.objective.forward(model, inputs), inputs)
+        return None, sums.double(), counts
+
+    def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
+        """Return every validation sample; ``dataloader_drop_last`` is for training alone."""
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        assert isinstance(dataset, Dataset)
+        loader = DataLoader(
+            dataset,
+            batch_size=self.args.eval_batch_size,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Build the Trainer's optimizer over groups with their tower's rate and decay."""
+        if self.optimizer is None:
+            trained = self.model if model is None else model
+            optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            groups = parameter_groups(
+                replace(self.backbone, model=trained),
+                self.towers,
+                learning_rate=self.args.learning_rate,
+                weight_decay=self.args.weight_decay,
+                decayed=set(self.get_decay_parameter_names(trained)),
+            )
+            self.optimizer = optimizer_class(groups, **options)
+        return self.optimizer
+
+    def floating_point_ops(self, inputs: Batch) -> int:
+        """Return 0: the Trainer's estimate walks all parameters at every step."""
+        return 0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add throughput to training lines."""
+        if "loss" in logs:
+            logs |= self.meter.read()
+        super().log(logs, start_time)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the model once every loss so far is known to be finite, and parts trained in place."""
+        self.guard.flush()
+        super().save_model(output_dir, _internal_call)
+        parts = copy_whole(trained_in_place(self.model))
+        if self.args.should_save:
+            save_parts(parts, Path(output_dir or self.args.output_dir))
+
+    def is_adapter(self) -> bool:
+        """Whether an adapter (and not the whole model) is trained."""
+        return isinstance(self.model, PeftModel)
+
+
+def mean_loss(prediction: EvalPrediction) -> dict[str, float]:
+    """Return the mean loss from per-sample sums and counts."""
+    sums, counts = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+    return {"loss": float(sums.sum() / max(counts.sum(), 1))}
+
+
+def _join(losses: Losses, extra: Mapping[str, Tensor]) -> Losses:
+    return Losses({**losses.parts, **extra}, losses.weights)
