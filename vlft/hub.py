@@ -7,6 +7,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from peft import PeftModel, get_peft_model_state_dict
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
 from vlft.adapters import apply_adapter, mutation
@@ -41,10 +42,10 @@ def load(path_or_hub_id: str | Path) -> Backbone:
 
 
 def load_merged(path_or_hub_id: str | Path) -> Backbone:
-    """Load a finished run as a bare host, its adapter merged into the base (``init_from``).
+    """Load a finished run as a bare host, adapter merged into the base (``init_from``).
 
-    What the run changed is declared as local parts, so that the next run saves it and needs this one
-    no longer.
+    What the run changed is declared as local parts, so that the next run saves it and needs this
+    one no longer.
     """
     folder = locate(path_or_hub_id)
     backbone = load(folder)
@@ -77,6 +78,13 @@ def locate(path_or_hub_id: str | Path) -> Path:
         ) from error
 
 
+def suite_of(folder: Path) -> list[str]:
+    """Return the suite that a run's recipe names, as a list of none or one."""
+    path = folder / RECIPE
+    suite = load_recipe(path).recipe.evaluation.suite if path.is_file() else None
+    return [] if suite is None else [suite]
+
+
 def section_of(folder: Path) -> BackboneSection:
     """Return the recipe section that a plain transformers checkpoint asks for.
 
@@ -87,8 +95,8 @@ def section_of(folder: Path) -> BackboneSection:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise BackboneError(
-            f"{folder} holds neither recipe.yaml nor a readable config.json: it is no run directory "
-            "and no checkpoint"
+            f"{folder} holds neither recipe.yaml nor a readable config.json: it is no run "
+            "directory and no checkpoint"
         ) from error
     if config.get("model_type") == "clip":
         return Clip(type="clip", model=str(folder))
@@ -101,21 +109,22 @@ def build_base(recipe: Recipe, run_dir: Path) -> Backbone:
     """Build the host that a run's adapter sits on, with the parts that the run saved."""
     base = run_dir / BASE
     section = recipe.backbone
-    if (base / "config.json").is_file():
-        backbone = build(_stored(section, base))
-    else:
-        backbone = build(section)
+    is_stored = (base / "config.json").is_file()
+    backbone = build(_stored(section, base) if is_stored else section)
     load_parts(backbone.model, run_dir)
     return backbone
 
 
 def _stored(section: BackboneSection, folder: Path) -> BackboneSection:
     """Return the section of a host whose weights stand in a folder of the run."""
-    kept = {"model": str(folder), "dtype": section.dtype}
-    kept["attn_implementation"] = section.attn_implementation
-    if isinstance(section, Assembled):
-        return ImageTextToText(type="image_text_to_text", **kept)
-    return type(section)(type=section.type, **kept)
+    kind = "image_text_to_text" if isinstance(section, Assembled) else section.type
+    values = {
+        "type": kind,
+        "model": str(folder),
+        "dtype": section.dtype,
+        "attn_implementation": section.attn_implementation,
+    }
+    return TypeAdapter(BackboneSection).validate_python(values)
 
 
 def _load_run(run_dir: Path, weights: Path) -> Backbone:
@@ -138,6 +147,7 @@ def _load_run(run_dir: Path, weights: Path) -> Backbone:
     else:
         model = PeftModel.from_pretrained(backbone.model, str(weights))
         backbone = replace(backbone, model=model)
+    assert isinstance(backbone.model, PeftModel)
     _require_same_keys(backbone.model, weights)
     load_parts(backbone.model, weights)
     return backbone
@@ -151,7 +161,8 @@ def _require_same_keys(model: PeftModel, folder: Path) -> None:
         missing, extra = sorted(wanted - saved), sorted(saved - wanted)
         raise RunDirectoryError(
             f"{folder / mutation.WEIGHTS} does not fit the host: {len(missing)} tensors missing "
-            f"({', '.join(missing[:2]) or '-'}), {len(extra)} unexpected ({', '.join(extra[:2]) or '-'})"
+            f"({', '.join(missing[:2]) or '-'}), {len(extra)} unexpected "
+            f"({', '.join(extra[:2]) or '-'})"
         )
 
 

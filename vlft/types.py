@@ -1,7 +1,8 @@
 """The records and protocols that components meet through.
 
-A backbone is a record, not a base class: the model stays the library's own ``nn.Module``. A benchmark
-asks for a capability (``Generates``, ``Scores``, ``Embeds`` ...), never for a model class.
+A backbone is a record, not a base class: the model stays the library's own ``nn.Module``. A
+benchmark asks for a capability (``Generates``, ``Scores``, ``Embeds`` ...), never for a model
+class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,7 +81,7 @@ class Objective(Protocol):
         """Run the model on a batch."""
         ...
 
-    def loss(self, outputs: Outputs, batch: Batch, num_items: Tensor | None) -> Losses:
+    def loss(self, outputs: Outputs, batch: Batch, num_items: Tensor | int | None) -> Losses:
         """Reduce named tensors to named losses.
 
         Args:

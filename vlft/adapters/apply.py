@@ -6,14 +6,15 @@ from dataclasses import replace
 from peft import PeftModel, get_peft_model
 from torch import nn
 
-from vlft.adapters.base import Adapter
+from vlft.adapters import mutation
+from vlft.adapters.base import Adapter, with_fields
 from vlft.adapters.full import FULL
 from vlft.adapters.lora import LORA, WRAPS
 from vlft.adapters.peft_method import PEFT
 from vlft.adapters.sites import require_kind, resolve_modules
 from vlft.errors import AdapterError, pick
 from vlft.recipe.adapter import AdapterSection, FullAdapter
-from vlft.recipe.towers import Tower
+from vlft.recipe.towers import Towers
 from vlft.types import Backbone
 
 ADAPTERS: dict[str, Adapter] = {"full": FULL, "lora": LORA, "peft": PEFT}
@@ -25,7 +26,7 @@ SMALL_TOWERS = ("projector",)
 def apply_adapter(
     backbone: Backbone,
     section: AdapterSection,
-    towers: Mapping[str, Tower],
+    towers: Towers,
     *,
     on_meta: bool = False,
     plain_init: bool = False,
@@ -63,23 +64,25 @@ def apply_adapter(
     _refuse_overlap(backbone, modules, trained)
     assert adapter.config is not None
     config = adapter.config(section, modules)
-    if (plain_init or on_meta) and adapter.flags(section).mutates_base:
-        config.init_lora_weights = True
-    in_place = _keep_small_towers(backbone, trained, config)
+    if plain_init or on_meta:
+        config = mutation.plain(config)
+    saved, in_place = _split_towers(backbone, trained)
+    if saved:
+        config = with_fields(config, modules_to_save=saved)
 
     for parameter in backbone.model.parameters():
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)
     model = get_peft_model(backbone.model, config, low_cpu_mem_usage=on_meta)
     assert isinstance(model, PeftModel)
     adapted = set(model.targeted_module_names)
     assert adapted == set(modules), f"PEFT adapted other modules: {adapted ^ set(modules)}"
     for name, parameter in model.get_base_model().named_parameters():
         if name in in_place:
-            parameter.requires_grad_(requires_grad=True)
+            parameter.requires_grad_(True)
     return replace(backbone, model=model)
 
 
-def _is_full(towers: Mapping[str, Tower], name: str, default: bool) -> bool:
+def _is_full(towers: Towers, name: str, default: bool) -> bool:
     chosen = towers[name].train if name in towers else None
     return default if chosen is None else chosen == "full"
 
@@ -100,10 +103,10 @@ def _refuse_overlap(backbone: Backbone, modules: list[str], trained: list[str]) 
             )
 
 
-def _keep_small_towers(backbone: Backbone, trained: list[str], config: object) -> set[str]:
-    """Put small full towers into ``modules_to_save``; return the parameters trained in place."""
-    in_place: set[str] = set()
+def _split_towers(backbone: Backbone, trained: list[str]) -> tuple[list[str], set[str]]:
+    """Return modules that go into ``modules_to_save``, and parameters that are trained in place."""
     saved: list[str] = []
+    in_place: set[str] = set()
     for name in trained:
         prefixes = backbone.towers[name]
         parameters = [n for n, _ in backbone.model.named_parameters() if n.startswith(prefixes)]
@@ -112,9 +115,7 @@ def _keep_small_towers(backbone: Backbone, trained: list[str], config: object) -
             saved += roots
             parameters = [n for n in parameters if not n.startswith(tuple(f"{r}." for r in roots))]
         in_place.update(parameters)
-    if saved:
-        config.modules_to_save = saved
-    return in_place
+    return saved, in_place
 
 
 def _is_module(model: nn.Module, path: str) -> bool:

@@ -1,5 +1,6 @@
 """What an adapter is to the rest of vlft: a PEFT config with declared behavior."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,3 +51,11 @@ class Adapter:
 
 
 EVERY_FAMILY: frozenset[Family] = frozenset({"contrastive", "generative", "vision"})
+
+
+def with_fields(config: PeftConfig, **fields: Any) -> PeftConfig:
+    """Return a PEFT config with some fields changed; the original stays as it is."""
+    changed = copy.deepcopy(config)
+    for name, value in fields.items():
+        setattr(changed, name, value)
+    return changed

@@ -1,5 +1,7 @@
 """LoRA (Hu et al., arXiv 2106.09685), with DoRA, rsLoRA and PiSSA as options of the same layer."""
 
+from typing import Literal
+
 from peft import LoraConfig, PeftConfig
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -10,7 +12,11 @@ from vlft.recipe.adapter import LoraAdapter
 WRAPS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d, nn.Embedding, Conv1D)
 """Modules that PEFT's LoRA can wrap here."""
 
-INITS = {"default": True, "gaussian": "gaussian", "pissa": "pissa"}
+INITS: dict[str, bool | Literal["gaussian", "pissa"]] = {
+    "default": True,
+    "gaussian": "gaussian",
+    "pissa": "pissa",
+}
 
 
 def lora_config(section: LoraAdapter, modules: list[str]) -> PeftConfig:
@@ -18,7 +24,7 @@ def lora_config(section: LoraAdapter, modules: list[str]) -> PeftConfig:
     return LoraConfig(
         target_modules=modules,
         r=section.r,
-        lora_alpha=section.lora_alpha,
+        lora_alpha=section.lora_alpha,  # pyrefly: ignore[bad-argument-type]  # divides by r
         lora_dropout=section.lora_dropout,
         use_rslora=section.use_rslora,
         use_dora=section.use_dora,

@@ -1,9 +1,9 @@
 """Weights of the base that belong to a run: what no checkpoint elsewhere holds, what was trained.
 
-An adapter file holds the adapter. Everything else that a run needs and nobody else has (the projector
-of an assembled host, a tower trained in place, a base that an earlier adapter was merged into) stands
-in ``base/parts.safetensors`` under the host's own parameter names; a host built from random weights
-stands whole in ``base/`` as an ordinary checkpoint.
+An adapter file holds the adapter. Everything else that a run needs and nobody else has (the
+projector of an assembled host, a tower trained in place, a base that an earlier adapter was merged
+into) stands in ``base/parts.safetensors`` under the host's own parameter names; a host built from
+random weights stands whole in ``base/`` as an ordinary checkpoint.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTuner
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -28,11 +29,18 @@ def base_model(model: nn.Module) -> nn.Module:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
+def adapter_prefix(model: PeftModel) -> str:
+    """Return what the method's parameter names contain (``lora_`` ...)."""
+    tuner = model.base_model
+    assert isinstance(tuner, BaseTuner)
+    return tuner.prefix
+
+
 def trained_in_place(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Yield the host's own parameters that are trained and that the adapter file does not hold."""
     if not isinstance(model, PeftModel):
         return
-    prefix = model.base_model.prefix
+    prefix = adapter_prefix(model)
     for name, parameter in model.get_base_model().named_parameters():
         if parameter.requires_grad and prefix not in name and ".modules_to_save." not in name:
             yield name, parameter
@@ -104,7 +112,7 @@ def merge_adapter(backbone: Backbone) -> Backbone:
     """Fold the adapter into the base and declare the changed weights as local parts."""
     if not isinstance(backbone.model, PeftModel):
         return backbone
-    marker = backbone.model.base_model.prefix
+    marker = adapter_prefix(backbone.model)
     changed = set()
     for name, _ in backbone.model.get_base_model().named_parameters():
         if marker in name:

@@ -6,7 +6,7 @@ from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils.peft_types import PeftType
 
-from vlft.adapters.base import EVERY_FAMILY, Adapter, Flags
+from vlft.adapters.base import EVERY_FAMILY, Adapter, Flags, with_fields
 from vlft.errors import AdapterError, pick, unknown
 from vlft.recipe.adapter import PeftAdapter
 
@@ -33,7 +33,7 @@ def peft_config(section: PeftAdapter, modules: list[str]) -> PeftConfig:
             raise AdapterError(
                 f"adapter.options: {unknown(section.peft_type + ' option', option, fields)}"
             )
-    return config_class(target_modules=modules, **section.options)
+    return with_fields(config_class(**section.options), target_modules=modules)
 
 
 def peft_flags(section: PeftAdapter) -> Flags:

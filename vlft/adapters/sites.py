@@ -37,12 +37,7 @@ def resolve_modules(backbone: Backbone, section: Placed) -> list[str]:
 
 
 def _match_pattern(pattern: str, paths: list[str]) -> list[str]:
-    try:
-        matched = _fullmatch(pattern, paths)
-    except re.error as error:
-        raise SiteError(
-            f"adapter.target_modules: {pattern!r} is not a regular expression: {error}"
-        ) from error
+    matched = _fullmatch(pattern, paths)
     if not matched:
         nearest = near(pattern, paths) or near(pattern, {path.rsplit(".", 1)[-1] for path in paths})
         hint = f"; near it is {nearest!r}" if nearest else ""

@@ -50,7 +50,7 @@ def train(
         bool, typer.Option("--resume", help="Continue the run from its last complete checkpoint.")
     ] = False,
 ) -> None:
-    """Train a recipe: alone, or on many processes as `accelerate launch ... -m vlft train RECIPE`."""
+    """Train a recipe, alone or on many processes: `accelerate launch ... -m vlft train RECIPE`."""
     from vlft.cli.train import run
 
     raise typer.Exit(run(recipe, overrides or [], resume=resume))
@@ -61,6 +61,13 @@ def evaluate(
     run_dir: Annotated[
         str, typer.Argument(metavar="RUN", help="Run directory, checkpoint, or hub:user/name.")
     ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Values that win over the benchmark's file, and become part of its name.",
+            show_default=False,
+        ),
+    ] = None,
     benchmark: Annotated[
         list[str] | None, typer.Option(help="Benchmark or suite (`vlft list benchmarks`).")
     ] = None,
@@ -76,7 +83,15 @@ def evaluate(
     """Measure a run on benchmarks and write its result files."""
     from vlft.cli.evaluate import run
 
-    run(run_dir, benchmark or [], limit=limit, batch_size=batch_size, out=out, as_json=as_json)
+    run(
+        run_dir,
+        benchmark or [],
+        overrides=overrides or [],
+        limit=limit,
+        batch_size=batch_size,
+        out=out,
+        as_json=as_json,
+    )
 
 
 @app.command()

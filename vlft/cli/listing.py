@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from vlft.errors import pick
+from vlft.recipe.shipped import Kind, list_shipped
 
 
 def run(kind: str) -> None:
@@ -15,10 +16,8 @@ def run(kind: str) -> None:
         print(name)
 
 
-def _shipped(kind: str) -> Callable[[], list[str]]:
+def _shipped(kind: Kind) -> Callable[[], list[str]]:
     def names() -> list[str]:
-        from vlft.recipe.shipped import list_shipped
-
         return list(list_shipped(kind))
 
     return names

@@ -30,7 +30,9 @@ def run(run_dir: str, prompt: str, images: list[str], *, max_new_tokens: int) ->
     elif isinstance(model, Embeds):
         texts = [text.strip() for text in prompt.split("|")]
         if not opened:
-            raise EvaluationError("--image: a contrastive host compares texts with an image; give one")
+            raise EvaluationError(
+                "--image: a contrastive host compares texts with an image; give one"
+            )
         similarity = model.embed_images(opened) @ model.embed_texts(texts).T
         for name, row in zip(images, similarity.tolist(), strict=True):
             for value, text in sorted(zip(row, texts, strict=True), reverse=True):

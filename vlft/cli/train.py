@@ -54,10 +54,14 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
     )
     say(tower_table(backbone))
 
+    assert recipe.data.train is not None  # validate(recipe, launch) refuses a recipe without
     train = pipeline.open_samples(backbone, recipe.data, recipe.data.train, run_dir)
-    validation = pipeline.open_samples(backbone, recipe.data, recipe.data.validation, run_dir)
-    collate = pipeline.collator(backbone)
-    say(pipeline.audit_start(train, collate, backbone))
+    validation = (
+        pipeline.open_samples(backbone, recipe.data, recipe.data.validation, run_dir)
+        if recipe.data.validation
+        else None
+    )
+    say(pipeline.audit_summary(backbone, train))
 
     done = fitting.fit(
         recipe=recipe,
@@ -65,9 +69,9 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
         backbone=backbone,
         train=train,
         validation=validation,
-        collate=collate,
+        collate=pipeline.collator(backbone),
         resume_from=resume_from,
-        callbacks=suite_callback(recipe, run_dir),
+        suite=suite_callback(recipe, run_dir),
     )
     if done.interrupted:
         say(f"stopped after step {done.steps}; go on with: vlft train {name} ... --resume")

@@ -79,7 +79,7 @@ class Contrastive:
         scales = _scalars(model)
         return {"image_embeds": result.image_embeds, "text_embeds": result.text_embeds, **scales}
 
-    def loss(self, outputs: Outputs, batch: Batch, num_items: Tensor | None) -> Losses:
+    def loss(self, outputs: Outputs, batch: Batch, num_items: Tensor | int | None) -> Losses:
         """Return ``contrastive``, whose mean over ranks is the loss of the global batch."""
         return Losses({"contrastive": self._losses(outputs).mean()})
 
@@ -107,4 +107,5 @@ def _scalars(model: nn.Module) -> Outputs:
     host = extract_model_from_parallel(model)
     if isinstance(host, PeftModel):
         host = host.get_base_model()
+    assert isinstance(host, nn.Module)
     return {name: scalar.squeeze() for name, scalar in host.named_parameters(recurse=False)}

@@ -29,9 +29,9 @@ class _Gather(torch.autograd.Function):
 def gather_rows(rows: Float[Tensor, "rows width"]) -> Float[Tensor, "all_rows width"]:
     """Return the rows of all ranks in rank order; every rank must bring the same number.
 
-    Each rank's loss depends on the rows of all. The gradient for local rows is therefore the sum of
-    what all ranks' losses say about them; data parallelism then averages over ranks, which gives the
-    gradient of the mean of the ranks' losses, as on one rank with the joined batch. In a single
+    Each rank's loss depends on the rows of all. The gradient for local rows is therefore the sum
+    of what all ranks' losses say about them; data parallelism then averages over ranks, which gives
+    the gradient of the mean of the ranks' losses, as on one rank with the joined batch. In a single
     process the rows come back as they are.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):

@@ -22,8 +22,8 @@ def token_losses(
 class LanguageModeling:
     """The loss of generative hosts.
 
-    The collator says which positions have a label (``logits_to_keep``), so the head never computes a
-    logit that no loss reads, and no host synchronization finds them.
+    The collator says which positions have a label (``logits_to_keep``), so the head never computes
+    a logit that no loss reads, and no host synchronization finds them.
     """
 
     def forward(self, model: nn.Module, batch: Batch) -> Outputs:
@@ -31,7 +31,7 @@ class LanguageModeling:
         inputs = {name: value for name, value in batch.items() if name not in BATCH_KEYS}
         return {"logits": model(**inputs, use_cache=False).logits}
 
-    def loss(self, outputs: Outputs, batch: Batch, num_items: Tensor | None) -> Losses:
+    def loss(self, outputs: Outputs, batch: Batch, num_items: Tensor | int | None) -> Losses:
         """Return ``language_modeling``: the sum over labels divided by ``num_items``.
 
         Without ``num_items`` it is the mean over the batch's own labels.

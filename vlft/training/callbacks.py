@@ -129,7 +129,7 @@ class StopOnSignal(TrainerCallback):
     def __init__(self) -> None:
         self.requested = False
         self._previous: dict[int, Any] = {}
-        self._group: dist.ProcessGroup | None = None
+        self._group: Any = None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:

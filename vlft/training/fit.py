@@ -1,7 +1,7 @@
 """One training run, from a host with its adapter to a run directory that loads elsewhere."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,13 @@ from typing import Any
 from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch.utils.data import Dataset
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    PrinterCallback,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from vlft.adapters import ADAPTERS, mutation
 from vlft.adapters.parts import (
@@ -28,6 +34,12 @@ from vlft.training.gradient_proof import GradientProof
 from vlft.training.launch import is_main_process
 from vlft.training.trainer import VlftTrainer
 from vlft.types import Backbone, Batch
+
+
+class SuiteCallback(TrainerCallback):
+    """A callback that is given the trainer, to save what it measures."""
+
+    trainer: VlftTrainer | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,7 @@ def fit(
     validation: Dataset | None,
     collate: Callable[[list[Any]], Batch],
     resume_from: Path | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
+    suite: SuiteCallback | None = None,
 ) -> Fit:
     """Train, and export the result to the run directory.
 
@@ -68,13 +80,13 @@ def fit(
         validation: Encoded samples for ``eval_loss``, or None.
         collate: Samples to a batch.
         resume_from: A checkpoint of this run directory, or None.
-        callbacks: More callbacks, such as a benchmark on saved checkpoints.
+        suite: Benchmarks on saved checkpoints, or None.
 
     Raises:
         NonFiniteLossError: The loss became NaN or infinite.
         NoGradientError: A trained tower got no gradient.
     """
-    run_dir = Path(arguments.output_dir)
+    run_dir = Path(str(arguments.output_dir))
     adapter = ADAPTERS[recipe.adapter.type]
     mutates = adapter.flags(recipe.adapter).mutates_base
     if mutates:
@@ -94,13 +106,15 @@ def fit(
         eval_dataset=validation,
         data_collator=collate,
     )
+    if suite is not None:
+        suite.trainer = trainer
     stop = StopOnSignal()
     trainer.remove_callback(PrinterCallback)
     for callback in (
         MetricsWriter(run_dir / METRICS),
         GradientProof(backbone, trainer.meter),
         *_early_stopping(recipe),
-        *callbacks,
+        *([suite] if suite else []),
         Progress(),
         stop,
     ):
@@ -152,6 +166,7 @@ def write_base(backbone: Backbone, run_dir: Path, *, whole_is_trained: bool) -> 
         return
     backbone.processor.save_pretrained(run_dir)
     if whole and not whole_is_trained:
+        assert isinstance(backbone.model, PreTrainedModel)
         backbone.model.save_pretrained(run_dir / BASE, state_dict=parts)
         backbone.processor.save_pretrained(run_dir / BASE)
     else:
@@ -171,8 +186,7 @@ def export(trainer: VlftTrainer, run_dir: Path, *, best: Path | None, mutates_ba
         assert isinstance(model, PeftModel)
         if best is not None:
             set_peft_model_state_dict(model, load_file(best / mutation.WEIGHTS))
-        initial = run_dir / mutation.FOLDER
-        model.save_pretrained(str(run_dir), path_initial_model_for_weight_conversion=str(initial))
+        mutation.export(model, run_dir, run_dir)
     if trainer.args.should_save:
         (run_dir / "training_args.bin").unlink(missing_ok=True)  # a pickle, and no one reads it
 

@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from vlft.backbones.towers import tower_of
 
 from vlft.adapters.parts import gathered
+from vlft.backbones.towers import tower_of
 from vlft.errors import NoGradientError
 from vlft.training.meter import Meter
 from vlft.types import Backbone
 
 STEPS = 10
-"""Steps with a non-zero rate within which a gradient must have appeared: with warm-up the first rate
-is 0, and LoRA's A has no gradient before B has moved."""
+"""Steps with a non-zero rate within which a gradient must have appeared: with warm-up the first
+rate is 0, and LoRA's A has no gradient before B has moved."""
 
 SEES_IMAGES = ("vision", "projector")
 """Towers that can only have a gradient in steps with images."""

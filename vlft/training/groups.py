@@ -1,19 +1,18 @@
 """Optimizer groups: one per tower and kind of decay, each with its own peak rate."""
 
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
-from vlft.backbones.towers import tower_of
 
-from vlft.recipe.towers import Tower
+from vlft.backbones.towers import tower_of
+from vlft.recipe.towers import Tower, Towers
 from vlft.types import Backbone
 
 
 def parameter_groups(
     backbone: Backbone,
-    towers: Mapping[str, Tower],
+    towers: Towers,
     *,
     learning_rate: float,
     weight_decay: float,

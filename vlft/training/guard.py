@@ -66,6 +66,6 @@ class FiniteLossGuard:
         if value - value != 0:  # NaN and infinities alone
             raise NonFiniteLossError(
                 f"the loss became {value} in step {watched.step + 1}; records of that batch: "
-                f"{', '.join(watched.record_ids)}. The checkpoints written before are sound: look at "
+                f"{', '.join(watched.record_ids)}. Checkpoints written before are sound: look at "
                 "these records, lower training.learning_rate, or use bf16 instead of fp16"
             )

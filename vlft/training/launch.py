@@ -1,8 +1,8 @@
 """From a launch to ``TrainingArguments``: the only place that sets devices and backends.
 
-``accelerate launch`` says how many processes there are and whether DeepSpeed is used; the recipe never
-does. On a CPU two arguments must be set together (``use_cpu`` and ``ddp_backend="gloo"``): with one of
-them alone, training runs and is wrong without an error.
+``accelerate launch`` says how many processes there are and whether DeepSpeed is used; the recipe
+never does. On a CPU two arguments must be set together (``use_cpu`` and ``ddp_backend="gloo"``):
+with one of them alone, training runs and is wrong without an error.
 """
 
 import os
@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments
-from vlft.recipe.validate import Batches
 
 from vlft.errors import LaunchError, RecipeError, unknown
 from vlft.recipe.launch import Launch
 from vlft.recipe.schema import Recipe
+from vlft.recipe.validate import Batches
 
 
 def read_launch() -> Launch:
@@ -110,7 +110,8 @@ def _fields(recipe: Recipe, launch: Launch, batches: Batches, run_dir: Path) -> 
         "remove_unused_columns": False,
         "use_cpu": on_cpu and not launch.zero_stage,
         "ddp_backend": "gloo" if on_cpu and launch.world_size > 1 else None,
-        "ddp_find_unused_parameters": False if launch.world_size > 1 else None,
+        # LLaVA never uses its tower's last norm (nor the layers behind vision_feature_layer).
+        "ddp_find_unused_parameters": True if launch.world_size > 1 else None,
     }
     for name, value in training.extra.items():
         if name not in TrainingArguments.__dataclass_fields__:

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from vlft.errors import RunDirectoryError
 from vlft.recipe.launch import Launch
 from vlft.recipe.schema import Recipe
+from vlft.recipe.show import as_yaml
 
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
@@ -106,9 +106,7 @@ def _is_complete(checkpoint: Path) -> bool:
 
 def write_recipe(run_dir: Path, recipe: Recipe) -> None:
     """Write the resolved recipe."""
-    values = recipe.model_dump(mode="json", exclude_none=True)
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    (run_dir / RECIPE).write_text(text, encoding="utf-8")
+    (run_dir / RECIPE).write_text(as_yaml(recipe), encoding="utf-8")
 
 
 def write_environment(run_dir: Path, launch: Launch) -> None:

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import EvalPrediction, Trainer
 
 from vlft.adapters.parts import copy_whole, save_parts, trained_in_place
-from vlft.recipe.towers import Tower
+from vlft.recipe.towers import Towers
 from vlft.training.groups import parameter_groups
 from vlft.training.guard import FiniteLossGuard
 from vlft.training.meter import Meter
@@ -43,7 +42,7 @@ class VlftTrainer(Trainer):
         *,
         backbone: Backbone,
         objective: Objective,
-        towers: Mapping[str, Tower],
+        towers: Towers,
         auxiliary_loss: AuxiliaryLoss | None = None,
         **kwargs: Any,
     ) -> None:
@@ -54,7 +53,7 @@ class VlftTrainer(Trainer):
             **kwargs,
         )
         self.backbone = backbone
-        self.objective = objective
+        self.loss_family = objective
         self.towers = towers
         self.auxiliary_loss = auxiliary_loss
         self.guard = FiniteLossGuard()
@@ -78,8 +77,8 @@ class VlftTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """Return the objective's loss, scaled so that averaging over ranks gives the global one."""
-        outputs = self.objective.forward(model, inputs)
-        losses = self.objective.loss(outputs, inputs, num_items_in_batch)
+        outputs = self.loss_family.forward(model, inputs)
+        losses = self.loss_family.loss(outputs, inputs, num_items_in_batch)
         if self.auxiliary_loss is not None:
             losses = _join(losses, self.auxiliary_loss(outputs, inputs))
         loss = losses.total
@@ -100,7 +99,9 @@ class VlftTrainer(Trainer):
         """Return each sample's loss sum and count, so that the mean is exact on any sharding."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            sums, counts = self.objective.per_sample(self.objective.forward(model, inputs), inputs)
+            sums, counts = self.loss_family.per_sample(
+                self.loss_family.forward(model, inputs), inputs
+            )
         return None, sums.double(), counts
 
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
@@ -119,8 +120,8 @@ class VlftTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Build the Trainer's optimizer over groups with their tower's rate and decay."""
         if self.optimizer is None:
-            trained = self.model if model is None else model
-            optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            trained = self.backbone.model if model is None else model
+            optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args)
             groups = parameter_groups(
                 replace(self.backbone, model=trained),
                 self.towers,
@@ -142,16 +143,12 @@ class VlftTrainer(Trainer):
         super().log(logs, start_time)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write the model once every loss so far is known to be finite, and parts trained in place."""
+        """Write the model, and parts trained in place, once every loss is known to be finite."""
         self.guard.flush()
         super().save_model(output_dir, _internal_call)
-        parts = copy_whole(trained_in_place(self.model))
+        parts = copy_whole(trained_in_place(self.backbone.model))
         if self.args.should_save:
-            save_parts(parts, Path(output_dir or self.args.output_dir))
-
-    def is_adapter(self) -> bool:
-        """Whether an adapter (and not the whole model) is trained."""
-        return isinstance(self.model, PeftModel)
+            save_parts(parts, Path(str(output_dir or self.args.output_dir)))
 
 
 def mean_loss(prediction: EvalPrediction) -> dict[str, float]:

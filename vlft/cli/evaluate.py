@@ -1,0 +1,71 @@
+"""``vlft eval``: a run on benchmarks, with result files."""
+
+import json
+from pathlib import Path
+
+
+def run(
+    run_dir: str,
+    benchmarks: list[str],
+    *,
+    overrides: list[str],
+    limit: int | None,
+    batch_size: int,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Measure a run and write ``results/<benchmark>.json`` with its samples.
+
+    Raises:
+        EvaluationError: No benchmark is named, by the command or by the run's recipe.
+    """
+    import torch
+
+    from vlft import hub
+    from vlft.cli.report import text_table
+    from vlft.errors import EvaluationError
+    from vlft.evaluation.benchmark import load_suite
+    from vlft.evaluation.driver import evaluate
+    from vlft.evaluation.identity import identify
+    from vlft.results import write_result
+
+    folder = hub.locate(run_dir)
+    names = benchmarks or hub.suite_of(folder)
+    if not names:
+        raise EvaluationError(
+            "--benchmark: name one (`vlft list benchmarks`), or set evaluation.suite in the recipe"
+        )
+    specs = [spec for name in names for spec in load_suite(name, overrides)]
+    backbone = hub.load(folder)
+    backbone.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    target = Path(out) if out else folder / "results"
+    rows, written = [], []
+    for spec in specs:
+        done = evaluate(
+            backbone,
+            spec,
+            limit=limit,
+            identity=identify(backbone, name=run_dir),
+            batch_size=batch_size,
+        )
+        written.append(write_result(target, done.result, done.samples))
+        rows += _rows(spec.name, done.result)
+        if as_json:
+            print(json.dumps(done.result.model_dump(mode="json")))
+    if not as_json:
+        print(text_table(("benchmark", "metric", "value", "95 % interval", "n"), rows))
+        print("\n".join(f"written: {path}" for path in written))
+
+
+def _rows(name: str, result: object) -> list[tuple[str, ...]]:
+    from vlft.results import Result
+
+    assert isinstance(result, Result)
+    if result.status == "not_applicable":
+        return [(name, "-", "not applicable", result.reason or "", "")]
+    rows: list[tuple[str, ...]] = []
+    for metric in result.metrics:
+        low_high = metric.interval
+        shown = "" if low_high is None else f"{low_high.low:.4f} - {low_high.high:.4f}"
+        rows.append((name, metric.name, f"{metric.value:.4f}", shown, str(metric.n)))
+    return rows

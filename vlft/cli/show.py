@@ -1,0 +1,122 @@
+"""``vlft show``: the resolved recipe and, with a model, what it would train and hold."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vlft.recipe import LoadedRecipe
+
+
+def run(name: str, overrides: list[str], *, model: bool, samples: int, as_json: bool) -> None:
+    """Print a recipe.
+
+    Raises:
+        VlftError: For everything that a user can mend.
+    """
+    from vlft.recipe import load_recipe, validate
+    from vlft.recipe.show import as_dict, as_text
+
+    loaded = load_recipe(name, overrides)
+    validate(loaded.recipe, origins=loaded.origins)
+    if as_json:
+        print(json.dumps(as_dict(loaded) | forecast(loaded), indent=2))
+        return
+    print(as_text(loaded))
+    if model:
+        print()
+        print(_forecast_text(loaded))
+    if samples:
+        print()
+        print(_samples_text(loaded, samples))
+
+
+def forecast(loaded: "LoadedRecipe") -> dict[str, Any]:
+    """Return towers, trained parameters, steps and memory, counted on the meta device."""
+    from vlft.adapters import apply_adapter
+    from vlft.backbones import build, count_towers
+    from vlft.training.memory import count_memory
+
+    recipe = loaded.recipe
+    backbone = build(recipe.backbone, device="meta")
+    backbone = apply_adapter(backbone, recipe.adapter, recipe.towers, on_meta=True)
+    memory = count_memory(backbone.model, optim=recipe.training.optim)
+    steps, reason = _steps(loaded)
+    adapter, heads = _trained_parameters(backbone.model)
+    return {
+        "towers": [tower.__dict__ for tower in count_towers(backbone)],
+        "trainable_parameters": adapter,
+        "head_parameters": heads,
+        "sites": sorted(backbone.sites),
+        "steps": steps,
+        "steps_reason": reason,
+        "memory": memory.__dict__,
+    }
+
+
+def _trained_parameters(model: Any) -> tuple[int, int]:
+    """Return the adapter's trained parameters, and those of fully trained small parts (heads)."""
+    adapter = heads = 0
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and ".modules_to_save." in name:
+            heads += parameter.numel()
+        elif parameter.requires_grad:
+            adapter += parameter.numel()
+    return adapter, heads
+
+
+def _steps(loaded: "LoadedRecipe") -> tuple[int | None, str | None]:
+    """Return optimizer steps, or None and the reason."""
+    from vlft.data import open_dataset
+    from vlft.errors import DataError
+
+    recipe = loaded.recipe
+    if recipe.training.max_steps is not None:
+        return recipe.training.max_steps, None
+    if recipe.data.train is None:
+        return None, "data.train is not given"
+    try:
+        size = len(open_dataset(recipe.data.train))
+    except DataError as error:
+        return None, str(error)
+    batch = recipe.training.global_batch_size
+    whole, rest = divmod(size, batch)
+    per_epoch = whole + (rest > 0 and not recipe.training.dataloader_drop_last)
+    return int(per_epoch * recipe.training.num_train_epochs), None
+
+
+def _forecast_text(loaded: "LoadedRecipe") -> str:
+    from vlft.cli.report import gigabytes, text_table
+
+    found = forecast(loaded)
+    rows = [(t["name"], f"{t['total']:,}", f"{t['trainable']:,}") for t in found["towers"]]
+    memory = found["memory"]
+    lines = [
+        text_table(("tower", "parameters", "trained"), rows),
+        "",
+        f"trained by the adapter   {found['trainable_parameters']:,}",
+        f"trained in heads         {found['head_parameters']:,}",
+        f"optimizer steps          {found['steps'] or 'unknown: ' + str(found['steps_reason'])}",
+        f"weights                  {gigabytes(memory['weights'])}",
+        f"gradients                {gigabytes(memory['gradients'])}",
+        f"optimizer states         {gigabytes(memory['optimizer_states'])}",
+        "(per process, without sharding; activations come on top)",
+        f"sites                    {', '.join(found['sites'])}",
+    ]
+    return "\n".join(lines)
+
+
+def _samples_text(loaded: "LoadedRecipe", count: int) -> str:
+    from transformers import set_seed
+
+    from vlft.backbones import build
+    from vlft.data import pipeline
+    from vlft.data.audit import render_report
+    from vlft.errors import RecipeError
+
+    recipe = loaded.recipe
+    if recipe.data.train is None:
+        raise RecipeError("--samples: data.train is not given; add data.train.type and its path")
+    set_seed(recipe.seed)
+    backbone = build(recipe.backbone)
+    samples = pipeline.open_samples(backbone, recipe.data, recipe.data.train, None)
+    return render_report(pipeline.audit_samples(backbone, samples, count=count))

@@ -1,0 +1,74 @@
+"""Benchmarks on saved checkpoints while a run trains, so that their numbers can pick the best."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from vlft import hub
+from vlft.evaluation.benchmark import load_suite
+from vlft.evaluation.driver import evaluate
+from vlft.recipe.schema import Recipe
+from vlft.training.fit import SuiteCallback
+
+FOLDER = "evaluating"
+
+
+class RunSuite(SuiteCallback):
+    """Saves the model at every validation, loads it from disk, and measures it.
+
+    A number therefore always belongs to an artifact that loads. The metrics join those of the
+    validation (``eval_accuracy``), so the Trainer's best checkpoint and early stopping can use
+    them.
+
+    Args:
+        recipe: Its ``evaluation`` says what to run.
+        run_dir: The run directory.
+    """
+
+    def __init__(self, recipe: Recipe, run_dir: Path) -> None:
+        assert recipe.evaluation.suite is not None
+        self._specs = load_suite(recipe.evaluation.suite)
+        self._limit = recipe.evaluation.limit
+        self._folder = run_dir / FOLDER
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Measure what is on disk and add the numbers to ``metrics``, on every process."""
+        assert self.trainer is not None
+        assert metrics is not None
+        self.trainer.save_model(str(self._folder), _internal_call=True)
+        found: list[dict[str, float]] = [{}]
+        if state.is_world_process_zero:
+            found = [self._measure()]
+        if args.world_size > 1:
+            dist.broadcast_object_list(found)
+        metrics.update({f"eval_{name}": value for name, value in found[0].items()})
+        if state.is_world_process_zero:
+            line = {"step": state.global_step, **found[0]}
+            with (self._folder.parent / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def _measure(self) -> dict[str, float]:
+        backbone = hub.load(self._folder)
+        numbers = {}
+        for spec in self._specs:
+            result = evaluate(backbone, spec, limit=self._limit, progress=False).result
+            for metric in result.metrics:
+                numbers.setdefault(metric.name, metric.value)
+        return numbers
+
+
+def suite_callback(recipe: Recipe, run_dir: Path) -> RunSuite | None:
+    """Return the callback, or None for a recipe without a suite or without validations."""
+    if recipe.evaluation.suite is None or recipe.training.eval_strategy == "no":
+        return None
+    return RunSuite(recipe, run_dir)
