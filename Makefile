@@ -41,7 +41,7 @@ test-all: $(INSTALLED)  ## The suite with the full matrix of launches and the lo
 check: $(INSTALLED)  ## Lint, format, types, import direction, spelling
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/lint-imports --config pyproject.toml --no-timing > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@$(BIN)/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	@$(BIN)/pyrefly check --summarize-errors=false 2>$(VENV)/pyrefly.log || { cat $(VENV)/pyrefly.log; exit 1; }
 	@$(BIN)/typos
 	@echo "check: lint, format, imports, types and spelling are fine"

@@ -1,0 +1,13 @@
+"""The ``adapter`` section: one module per method, chosen by ``type``."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from vlft.recipe.adapter.full import FullAdapter
+from vlft.recipe.adapter.lora import LoraAdapter
+from vlft.recipe.adapter.peft import PeftAdapter
+
+AdapterSection = Annotated[FullAdapter | LoraAdapter | PeftAdapter, Field(discriminator="type")]
+
+__all__ = ["AdapterSection", "FullAdapter", "LoraAdapter", "PeftAdapter"]

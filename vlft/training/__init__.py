@@ -1,0 +1,1 @@
+"""Training: the thin Trainer subclass, the launch, callbacks, and the run directory."""
