@@ -1,0 +1,171 @@
+from pathlib import Path
+
+import pytest
+
+from vlft.errors import EvaluationError, RecipeError, UnknownNameError
+from vlft.evaluation.benchmark import (
+    benchmark_names,
+    load_benchmark,
+    load_suite,
+    suite_names,
+)
+from vlft.evaluation.metrics import NORMALIZATIONS
+from vlft.evaluation.scorers import SCORERS, question_answering, retrieval
+from vlft.recipe.data import Scenes
+from vlft.recipe.load import load_recipe
+from vlft.recipe.shipped import find_shipped, list_shipped
+
+PROMPT_FORMATS = {
+    "question_answering": question_answering.PROMPT_FORMATS,
+    "retrieval": retrieval.PROMPT_FORMATS,
+}
+
+DECLARATION = """\
+version: 1
+description: Mine.
+scorer: question_answering
+data:
+  type: scenes
+  seed: 1000
+  num_samples: 8
+prompt_format: as_recorded
+max_new_tokens: 4
+extraction: plain
+metric: accuracy
+expected_n: 8
+license: CC0
+"""
+
+
+@pytest.fixture
+def declare(tmp_path):
+    def write(text):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("name", benchmark_names())
+def test_shipped_benchmarks_name_what_exists(name):
+    spec = load_benchmark(name)
+    assert spec.name == name
+    assert spec.scorer in SCORERS
+    assert spec.prompt_format in PROMPT_FORMATS[spec.scorer]
+    assert spec.extraction in {*NORMALIZATIONS, "none"}
+    assert spec.expected_n is not None
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_suites_list_benchmarks(name):
+    assert {spec.name for spec in load_suite(name)} <= set(benchmark_names())
+
+
+def test_every_benchmark_on_scenes_is_in_the_suite():
+    on_scenes = {name for name in benchmark_names() if name.startswith("scenes/")}
+    assert {spec.name for spec in load_suite("scenes")} == on_scenes
+
+
+@pytest.mark.parametrize("name", benchmark_names())
+def test_evaluation_never_draws_from_a_world_that_a_recipe_trains_on(name):
+    data = load_benchmark(name).data
+    if isinstance(data, Scenes):
+        assert data.seed >= 1000
+
+
+@pytest.mark.parametrize("name", list_shipped("recipes"))
+def test_recipes_leave_the_seeds_of_evaluation_alone(name):
+    data = load_recipe(find_shipped("recipes", name)).recipe.data
+    for section in (data.train, data.validation):
+        assert not isinstance(section, Scenes) or section.seed < 1000
+
+
+def test_a_suite_name_may_be_one_benchmark():
+    assert [spec.name for spec in load_suite("scenes/retrieval")] == ["scenes/retrieval"]
+
+
+def test_a_name_may_be_the_path_of_the_file():
+    for spelled in ("scenes/retrieval.yaml", "eval/scenes/retrieval.yaml"):
+        assert load_benchmark(spelled) == load_benchmark("scenes/retrieval")
+
+
+def test_a_file_of_ones_own_is_read(declare):
+    spec = load_benchmark(declare(DECLARATION))
+    assert (spec.name, spec.expected_n) == ("mine", 8)
+    assert load_suite(declare(DECLARATION)) == (spec,)
+
+
+def test_an_unknown_name_names_the_nearest_and_all():
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'scenes/retrieval'\? Available: sce"):
+        load_suite("scene/retrieval")
+
+
+def test_overrides_change_the_data_the_revision_and_the_name():
+    declared = load_benchmark("scenes/question_answering")
+    small = load_benchmark("scenes/question_answering", ["data.num_samples=4", "data.seed=7"])
+    other = load_benchmark("scenes/question_answering", ["data.questions=[color]"])
+    assert (small.data.num_samples, small.data.seed, small.expected_n) == (4, 7, None)
+    assert other.data.questions == ("color",)
+    assert small.name == "scenes/question_answering:data.num_samples=4:data.seed=7"
+    assert len({spec.dataset_revision for spec in (declared, small, other)}) == 3
+    assert len({spec.name for spec in (declared, small, other)}) == 3
+
+
+def test_the_order_of_overrides_does_not_matter():
+    changes = ["data.num_samples=4", "data.seed=7"]
+    one = load_benchmark("scenes/question_answering", changes)
+    assert one == load_benchmark("scenes/question_answering", changes[::-1])
+
+
+def test_decoding_alone_keeps_the_expected_number():
+    spec = load_benchmark("scenes/question_answering", ["max_new_tokens=2"])
+    assert (spec.expected_n, spec.decoding) == (2048, "greedy, at most 2 tokens")
+
+
+def test_the_revision_depends_on_what_is_drawn_and_not_on_how_it_is_written(declare):
+    explicit = DECLARATION.replace("  seed:", "  jitter: false\n  seed:")
+    other = DECLARATION.replace("  seed:", "  jitter: true\n  seed:")
+    plain, same, changed = (
+        load_benchmark(declare(text)).dataset_revision for text in (DECLARATION, explicit, other)
+    )
+    assert plain == same
+    assert plain != changed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("scorer:", "scorr:", r"mine.yaml:3: scorr: unknown field .* Did you mean 'scorer'\?"),
+        ("  seed:", "  sed:", r"mine.yaml:6: data.sed: unknown field .* Did you mean 'seed'\?"),
+        ("num_samples: 8", "num_samples: many", r"mine.yaml:7: data.num_samples = 'many': "),
+        ("license: CC0\n", "", "license: Field required"),
+        ("version: 1", "version: 0", "version = 0"),
+        ("version: 1", "version: '1'", "version = '1'"),
+        ("type: scenes", "type: scens", "data"),
+        ("seed: 1000\n  num_samples: 8", "path: x.json", "data.path: unknown field"),
+        ("metric: accuracy", "tie_rule: never\nmetric: accuracy", "tie_rule = 'never'"),
+    ],
+)
+def test_a_bad_declaration_names_file_line_and_field(declare, old, new, message):
+    assert old in DECLARATION
+    with pytest.raises(EvaluationError, match=message) as caught:
+        load_benchmark(declare(DECLARATION.replace(old, new)))
+    assert "\n" not in str(caught.value)
+
+
+def test_data_in_files_are_pinned(declare):
+    start, end = DECLARATION.split("data:\n")
+    end = end.split("num_samples: 8\n")[1]
+    files = "data:\n  type: messages\n  path: x.jsonl\n"
+    with pytest.raises(EvaluationError, match="revision: data in files need the commit or hash"):
+        load_benchmark(declare(start + files + end))
+    spec = load_benchmark(declare(start + "revision: 0a1b2c3\n" + files + end))
+    assert spec.dataset_revision == "0a1b2c3"
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "a: 1\na: 2"])
+def test_what_is_no_declaration_is_refused(declare, text):
+    with pytest.raises((RecipeError, EvaluationError)) as caught:
+        load_benchmark(declare(text))
+    assert Path(declare(text)).name in str(caught.value)

@@ -1,0 +1,211 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from vlft.data import open_dataset
+from vlft.errors import EvaluationError, UnknownNameError
+from vlft.evaluation.benchmark import load_benchmark
+from vlft.evaluation.driver import evaluate, measure, score_samples
+from vlft.results import ModelIdentity, rank_together, read_result, read_samples, write_result
+
+NOBODY = ModelIdentity(name="nobody")
+
+
+def run(model, spec, *, records=None, limit=None, batch_size=5):
+    return measure(
+        model,
+        spec,
+        open_dataset(spec.data) if records is None else records,
+        limit=limit,
+        identity=NOBODY,
+        recorded={},
+        batch_size=batch_size,
+        progress=False,
+    )
+
+
+class Listed:
+    """A data set from a list of records."""
+
+    def __init__(self, records):
+        self.name, self.records = "listed", records
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, index):
+        return self.records[index]
+
+
+@pytest.fixture
+def oracle(answers, questions):
+    """Knows the world by heart: the answer of every question text and image."""
+    known = {}
+    for record in open_dataset(questions.data):
+        shown = b"".join(ref.draw().tobytes() for ref in record.images)
+        known[record.messages[0].content[-1], shown] = record.messages[-1].content[0]
+
+    def answer(prompt):
+        shown = b"".join(image.tobytes() for image in prompt.images)
+        return known[prompt.messages[-1].content[-1], shown]
+
+    return answers(answer)
+
+
+def test_an_oracle_gets_one(oracle, questions):
+    result, samples = run(oracle, questions)
+    assert [metric.value for metric in result.metrics] == [1.0, 0.0]  # accuracy, not_an_option
+    assert all(metric.value == 1 for metrics in result.groups.values() for metric in metrics)
+    assert len(samples) == 24
+
+
+def test_a_constant_gets_the_share_of_its_answer_which_is_chance(answers):
+    spec = load_benchmark(
+        "scenes/question_answering", ["data.num_samples=400", "data.questions=[size, exists]"]
+    )
+    result, _ = run(answers(lambda prompt: "yes" if "is there" in str(prompt) else "small"), spec)
+    (accuracy, _), interval = result.metrics, result.metrics[0].interval
+    assert accuracy.chance == 0.5
+    assert interval.low < 0.5 < interval.high
+
+
+def test_the_order_of_records_changes_no_number(oracle, answers, questions):
+    records = list(open_dataset(questions.data))
+    half = answers(lambda prompt: "yes" if len(str(prompt.messages)) % 2 else "left")
+    for model in (oracle, half):
+        one = run(model, questions, records=Listed(records))
+        other = run(model, questions, records=Listed(records[::-1]), batch_size=7)
+        assert one.result.metrics == other.result.metrics
+        assert one.result.groups == other.result.groups
+        assert one.samples == other.samples[::-1]
+
+
+@pytest.mark.parametrize("name", ["tiny_llava", "tiny_clip"])
+def test_batches_change_speed_only_and_runs_repeat(lively, questions, pairs, name):
+    backbone, spec = lively(name), questions if name == "tiny_llava" else pairs
+    runs = [evaluate(backbone, spec, batch_size=size, progress=False) for size in (1, 8, 8)]
+    results = [(one.result.metrics, one.result.groups, one.samples) for one in runs]
+    assert results[0] == results[1] == results[2]
+    assert len({str(sample.prediction) for sample in runs[0].samples}) > 3
+
+
+def test_the_result_says_what_was_measured(lively, questions):
+    backbone = lively("tiny_llava")
+    result, samples = evaluate(backbone, questions, progress=False)
+    key, recorded = result.protocol.ranking_key, result.protocol.recorded
+    assert result.status == "scored"
+    assert result.metrics[0].name == "accuracy"
+    assert result.metrics[0].n == len(samples) == 24
+    assert key.benchmark == questions.name
+    assert key.dataset_revision == questions.dataset_revision
+    assert (key.decoding, key.coverage) == ("greedy, at most 8 tokens", "full")
+    assert recorded["resolution"] == {"height": 48, "width": 48}
+    assert recorded["dtype"] == "float32"
+    assert recorded["batch_size"] == 32
+    assert recorded["parameters"] == sum(w.numel() for w in backbone.model.parameters())
+    assert recorded["packages"]["transformers"]
+    assert result.model.name == "tiny_llava"
+    assert result.model.source["config"] == "tiny_llava"
+    assert result.model.adapter is None
+    assert result.seconds > 0
+    assert result.date.endswith("+00:00")
+
+
+def test_the_adapter_is_part_of_the_identity(lively, questions):
+    backbone = lively("tiny_llava")
+    config = LoraConfig(r=3, target_modules=["q_proj"], init_lora_weights=False)
+    torch.manual_seed(0)
+    tuned = replace(backbone, model=get_peft_model(backbone.model, config))
+    adapter = evaluate(tuned, questions, limit=2, progress=False).result.model.adapter
+    assert (adapter["peft_type"], adapter["r"], adapter["lora_alpha"]) == ("LORA", 3, 8)
+
+
+def test_results_of_the_driver_are_written_and_read(lively, questions, tmp_path):
+    result, samples = evaluate(lively("tiny_llava"), questions, progress=False)
+    found = read_result(write_result(tmp_path, result, samples))
+    assert found.metrics == result.metrics
+    assert read_samples(tmp_path / found.samples_file) == samples
+
+
+def test_samples_can_be_scored_again_without_a_model(lively, pairs, questions):
+    for name, spec in (("tiny_clip", pairs), ("tiny_llava", questions)):
+        result, samples = evaluate(lively(name), spec, progress=False)
+        blank = [sample.model_copy(update={"score": None}) for sample in samples]
+        scored = score_samples(blank, spec)
+        assert scored.samples == samples
+        assert tuple(scored.metrics) == result.metrics
+
+
+def test_a_limit_marks_the_result(oracle, questions):
+    full = run(oracle, questions)
+    limited, same = run(oracle, questions, limit=5), run(oracle, questions, limit=24)
+    assert limited.samples == full.samples[:5]
+    assert limited.result.protocol.ranking_key.coverage == "limited"
+    assert not rank_together(limited.result, full.result)
+    assert rank_together(same.result, full.result)
+
+
+@pytest.mark.parametrize(
+    ("name", "benchmark", "reason"),
+    [
+        ("tiny_clip", "questions", "no capability Generates"),
+        ("tiny_llava", "pairs", "no capability Embeds"),
+        ("tiny_llama", "questions", "reads text only"),
+    ],
+)
+def test_what_a_host_cannot_take_is_not_applicable_and_never_zero(
+    host, request, tmp_path, name, benchmark, reason
+):
+    spec = request.getfixturevalue(benchmark)
+    result, samples = evaluate(host(name), spec, progress=False)
+    assert result.status == "not_applicable"
+    assert reason in result.reason
+    assert (result.metrics, result.groups, samples) == ((), {}, [])
+    assert read_result(write_result(tmp_path, result, samples)) == result
+
+
+def test_a_text_only_host_takes_a_benchmark_without_images(lively):
+    changes = ["needs_images=false", "data.questions=[kind]", "data.num_samples=6"]
+    spec = load_benchmark("scenes/question_answering", changes)
+    result, _ = evaluate(lively("tiny_llama"), spec, progress=False)
+    assert result.metrics[0].n == 6
+
+
+def test_another_number_of_records_than_declared_is_an_error(oracle, questions):
+    spec = questions.model_copy(update={"expected_n": 25})
+    with pytest.raises(EvaluationError, match="24 records, but expected_n is 25"):
+        run(oracle, spec)
+
+
+def test_records_with_one_id_are_refused(oracle, questions):
+    records = list(open_dataset(questions.data))
+    with pytest.raises(EvaluationError, match="2 samples have the id 'scene-1'"):
+        run(oracle, questions, records=Listed([*records, records[1]]))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("scorer", "retrievals", "unknown scorer 'retrievals'. Did you mean 'retrieval'"),
+        ("metric", "accuracy_", "unknown metric 'accuracy_'. Did you mean 'accuracy'"),
+    ],
+)
+def test_names_that_do_not_exist_are_refused(oracle, questions, field, value, message):
+    with pytest.raises((EvaluationError, UnknownNameError), match=message):
+        run(oracle, questions.model_copy(update={field: value}))
+
+
+def test_the_main_metric_comes_first(oracle, questions):
+    result, _ = run(oracle, questions.model_copy(update={"metric": "not_an_option"}))
+    assert [metric.name for metric in result.metrics] == ["not_an_option", "accuracy"]
+
+
+def test_progress_is_shown_on_stderr_only_and_can_be_left_out(lively, questions, capfd):
+    evaluate(lively("tiny_llava"), questions, progress=False)
+    assert capfd.readouterr() == ("", "")
+    evaluate(lively("tiny_llava"), questions)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "24/24" in shown.err

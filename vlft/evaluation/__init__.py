@@ -1,0 +1,1 @@
+"""The harness: declared benchmarks (``eval/``), capabilities of models, scorers, one driver."""

@@ -1,0 +1,188 @@
+"""Benchmarks as declared in ``eval/``: one YAML per benchmark, suites as lists of names.
+
+The file says what is measured and how; a scorer, picked by name, computes. Reading needs no torch.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+
+from vlft.errors import EvaluationError, UnknownNameError, unknown
+from vlft.recipe.data import DatasetSection, Scenes
+from vlft.recipe.extends import shown
+from vlft.recipe.fields import sections_in
+from vlft.recipe.origins import Node, merge, nearest, plain
+from vlft.recipe.overrides import override_layer
+from vlft.recipe.section import Section
+from vlft.recipe.shipped import find_shipped, list_shipped
+from vlft.recipe.yaml_file import read_yaml
+
+SUITES = "suites/"
+
+TieRule = Literal["for_model", "against_model"]
+"""Whom it counts for when a wrong candidate scores exactly what the right one scores. A model that
+gives every candidate one score gets 1 under the first rule and 0 under the second."""
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+class BenchmarkSpec(Section):
+    """One benchmark."""
+
+    name: str
+    """File name in ``eval/`` without its ending; values changed on the command line are added."""
+    version: int = Field(ge=1)
+    """Raised with every change that moves scores."""
+    description: str
+    """What it measures, in a sentence."""
+    scorer: str
+    """A key of ``SCORERS``."""
+    data: DatasetSection
+    """The records; never those that a shipped recipe trains on."""
+    revision: str | None = None
+    """Commit or hash that pins the data; null for generated data, which their fields pin."""
+    needs_images: bool = True
+    """Whether a text-only host is left out."""
+    group_by: str | None = None
+    """Key of a record's ``meta`` that names its group; null: no groups."""
+    prompt_format: str
+    """How a record becomes a prompt; the scorer lists what it knows."""
+    max_new_tokens: int | None = Field(None, gt=0)
+    """Longest answer of a greedy generation, in tokens; null where nothing is generated."""
+    extraction: str = "none"
+    """How an output becomes an answer; ``none`` where there is no output text."""
+    tie_rule: TieRule | None = None
+    """Whom ties count for; null where there are none."""
+    metric: str
+    """The main metric, which tables show and checkpoints are chosen by."""
+    expected_n: int | None = Field(None, gt=0)
+    """Records of the full data; another number is an error. Null: not checked."""
+    license: str
+    """License of the data."""
+    references: tuple[str, ...] = ()
+    """Papers and pages that define the protocol."""
+
+    @model_validator(mode="after")
+    def _data_are_pinned(self) -> "BenchmarkSpec":
+        if self.revision is None and not isinstance(self.data, Scenes):
+            raise ValueError("revision: data in files need the commit or hash that they are of")
+        return self
+
+    @property
+    def dataset_revision(self) -> str:
+        """What pins the data: ``revision``, or a hash of all that generated data depend on."""
+        if self.revision is not None:
+            return self.revision
+        # A field that the world gets later has a default which leaves older data as they are.
+        chosen = self.data.model_dump_json(exclude_defaults=True)
+        return f"scenes-{sha256(chosen.encode()).hexdigest()[:12]}"
+
+    @property
+    def decoding(self) -> str:
+        """How outputs are made, in words."""
+        tokens = self.max_new_tokens
+        return "none" if tokens is None else f"greedy, at most {tokens} tokens"
+
+
+class Suite(Section):
+    """Benchmarks that are run together."""
+
+    description: str
+    """What they have in common."""
+    benchmarks: tuple[str, ...] = Field(min_length=1)
+    """Names in ``eval/``, in the order of the table."""
+
+
+def benchmark_names() -> list[str]:
+    """Return the names of all shipped benchmarks."""
+    return [name for name in list_shipped("eval") if not name.startswith(SUITES)]
+
+
+def suite_names() -> list[str]:
+    """Return the names of all shipped suites."""
+    names = list_shipped("eval")
+    return [name.removeprefix(SUITES) for name in names if name.startswith(SUITES)]
+
+
+def load_benchmark(name_or_path: str, overrides: Sequence[str] = ()) -> BenchmarkSpec:
+    """Read a benchmark.
+
+    Args:
+        name_or_path: A shipped name such as ``scenes/retrieval``, or a YAML file of one's own.
+        overrides: ``data.num_samples=200`` and the like. They become part of the benchmark's name,
+            so that its numbers are never taken for those of the declared one.
+
+    Raises:
+        UnknownNameError: No such benchmark; names the nearest.
+        EvaluationError: The file declares no valid benchmark.
+        RecipeError: The file is no YAML, or an override cannot be read.
+    """
+    path, name = _find(name_or_path)
+    root = read_yaml(path, shown=shown(path))
+    changes = override_layer(overrides)
+    if "data" in changes.value:
+        # Other data have another size; one that is given with them holds.
+        root = merge(root, Node({"expected_n": Node(None, changes.origin)}, root.origin))
+    if changes.value:
+        root = merge(root, changes)
+    return _section(BenchmarkSpec, root, {"name": ":".join([name, *sorted(overrides)])})
+
+
+def load_suite(name: str, overrides: Sequence[str] = ()) -> tuple[BenchmarkSpec, ...]:
+    """Read all benchmarks of a suite, or the one benchmark of that name.
+
+    Raises:
+        UnknownNameError: Neither a suite nor a benchmark; names the nearest.
+        EvaluationError: A file declares no valid suite or benchmark.
+    """
+    if name not in suite_names():
+        return (load_benchmark(name, overrides),)
+    path = find_shipped("eval", f"{SUITES}{name}")
+    suite = _section(Suite, read_yaml(path, shown=shown(path)))
+    return tuple(load_benchmark(benchmark, overrides) for benchmark in suite.benchmarks)
+
+
+def _find(name_or_path: str) -> tuple[Path, str]:
+    name = name_or_path.removeprefix("eval/").removesuffix(".yaml")
+    if name in benchmark_names():
+        return find_shipped("eval", name), name
+    path = Path(name_or_path)
+    if path.suffix == ".yaml" and path.is_file():
+        return path, path.stem
+    names = [*benchmark_names(), *suite_names()]
+    raise UnknownNameError(unknown("benchmark or suite", name_or_path, names))
+
+
+def _section(
+    kind: type[SectionType], root: Node, given: Mapping[str, str] = MappingProxyType({})
+) -> SectionType:
+    values = {**plain(root), **given}
+    try:
+        return kind.model_validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        # a misspelled key is also a missing one: the first says more
+        found = error.errors(include_url=False)
+        first = min(found, key=lambda details: details["type"] != "extra_forbidden")
+        raise EvaluationError(_explain(kind, root, first)) from None
+
+
+def _explain(kind: type[Section], root: Node, details: Mapping[str, Any]) -> str:
+    """Say in one line what is wrong with a declaration, with file and line."""
+    keys, fields = details["loc"], kind.model_fields
+    if keys[:1] == ("data",) and len(keys) > 1:
+        # pydantic names the chosen type as a step of its own
+        fields = sections_in(DatasetSection)[keys[1]].model_fields
+        keys = ("data", *keys[2:])
+    name, origin = ".".join(map(str, keys)), nearest(root, keys).origin
+    if details["type"] == "extra_forbidden":
+        known = [field for field in fields if field != "name"]
+        return f"{origin}: {name}: {unknown('field', str(keys[-1]), known)}"
+    if details["type"] == "value_error":
+        return f"{origin}: {details['ctx']['error']}"
+    value = "" if details["type"] == "missing" else f" = {details['input']!r}"
+    return f"{origin}: {name}{value}: {details['msg']}"

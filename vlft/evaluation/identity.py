@@ -1,0 +1,81 @@
+"""Which model was measured, and the facts beside the ranking key."""
+
+import importlib.metadata
+from hashlib import sha256
+from typing import Any
+
+from peft import PeftModel
+from pydantic import JsonValue
+from torch import nn
+
+from vlft.results import ModelIdentity
+from vlft.types import Backbone
+
+PACKAGES = ("vlft", "torch", "torchvision", "transformers", "peft", "tokenizers", "pillow")
+
+
+def identify(backbone: Backbone, *, name: str | None = None) -> ModelIdentity:
+    """Say which model a backbone is.
+
+    Args:
+        backbone: Any host, bare or with an adapter.
+        name: As the user named it; None: where its weights came from.
+    """
+    source: dict[str, JsonValue] = {key: _plain(value) for key, value in backbone.source.items()}
+    origin = source.get("model") or source.get("config") or backbone.type
+    return ModelIdentity(name=name or str(origin), source=source, adapter=_adapter(backbone.model))
+
+
+def recorded_facts(backbone: Backbone, *, batch_size: int) -> dict[str, JsonValue]:
+    """Return what is shown with a number and not ranked by."""
+    processor = backbone.processor
+    template = getattr(processor, "chat_template", None)
+    weight = next(backbone.model.parameters())
+    return {
+        "host": backbone.type,
+        "resolution": _resolution(getattr(processor, "image_processor", None)),
+        "chat_template": None if template is None else _digest(str(template)),
+        "dtype": str(weight.dtype).removeprefix("torch."),
+        "device": weight.device.type,
+        "batch_size": batch_size,
+        "parameters": sum(weight.numel() for weight in backbone.model.parameters()),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def _adapter(model: nn.Module) -> dict[str, JsonValue] | None:
+    """Return the active adapter's settings that are single values, and its size."""
+    if not isinstance(model, PeftModel):
+        return None
+    settings = model.active_peft_config.to_dict()
+    kept: dict[str, JsonValue] = {
+        key: _plain(value)
+        for key, value in settings.items()
+        if isinstance(value, str | int | float) and key != "base_model_name_or_path"
+    }
+    return kept
+
+
+def _resolution(image_processor: Any) -> dict[str, JsonValue] | None:
+    """Return what the images are cropped or scaled to, in pixels, as the processor says it."""
+    if image_processor is None:
+        return None
+    size = getattr(image_processor, "crop_size", None) or image_processor.size
+    return {key: _plain(value) for key, value in dict(size).items() if value is not None}
+
+
+def _plain(value: Any) -> JsonValue:
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    return str(getattr(value, "value", value))  # members of enumerations by their value
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

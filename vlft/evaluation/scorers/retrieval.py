@@ -1,0 +1,160 @@
+"""Find the text of an image and the image of a text among all records of the benchmark.
+
+Records with the same text share it: the text is one candidate, and each of their images is right
+for it. Recall@k is 1 for a query that has a right candidate among the first k.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import comb
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vlft.data.images import open_image
+from vlft.data.records import Pair, Record
+from vlft.errors import EvaluationError, pick
+from vlft.evaluation.benchmark import BenchmarkSpec
+from vlft.evaluation.metrics import rank_of_positive, recall_at, share
+from vlft.evaluation.scorer import Scored, Scorer
+from vlft.results import Metric, Sample
+from vlft.types import Embeds
+
+IMAGE_TO_TEXT, TEXT_TO_IMAGE = "image_to_text", "text_to_image"
+DEPTHS = (1, 5, 10)
+
+PROMPT_FORMATS = {"caption": "{text}"}
+"""``caption``: the text as it stands."""
+
+
+class Pool(NamedTuple):
+    """All candidates with their similarities.
+
+    Attributes:
+        similarity: Cosine of every image with every different text.
+        matches: Whether the text is the image's.
+        ids: Id of each image's record.
+        texts: The different texts.
+    """
+
+    similarity: Float[Tensor, "images texts"]
+    matches: Bool[Tensor, "images texts"]
+    ids: list[str]
+    texts: list[str]
+
+
+def predict(
+    model: Embeds, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec
+) -> Iterator[Sample]:
+    """Yield two samples per record: its text by its image, then its image by its text.
+
+    Raises:
+        EvaluationError: A record is no image-text pair, the benchmark has no tie rule, or a
+            similarity is NaN or infinite.
+        RecordError: An image is bad.
+    """
+    if spec.tie_rule is None:
+        raise EvaluationError(f"{spec.name}: scorer retrieval needs `tie_rule`")
+    pool = _embed(model, batches, spec)
+    of_image = rank_of_positive(pool.similarity, pool.matches, tie_rule=spec.tie_rule)
+    of_text = rank_of_positive(pool.similarity.T, pool.matches.T, tie_rule=spec.tie_rule)
+    nearest_text, nearest_image = pool.similarity.argmax(dim=1), pool.similarity.argmax(dim=0)
+    own_text, images_of_text = pool.matches.int().argmax(dim=1), pool.matches.sum(dim=0)
+    for number, record_id in enumerate(pool.ids):
+        own = int(own_text[number])
+        yield Sample(
+            id=f"{record_id}/{IMAGE_TO_TEXT}",
+            group=IMAGE_TO_TEXT,
+            prediction=pool.texts[int(nearest_text[number])],
+            answer=pool.texts[own],
+            extra={"rank": int(of_image[number]), "right": 1, "candidates": len(pool.texts)},
+        )
+        yield Sample(
+            id=f"{record_id}/{TEXT_TO_IMAGE}",
+            group=TEXT_TO_IMAGE,
+            prediction=pool.ids[int(nearest_image[own])],
+            answer=record_id,
+            extra={
+                "rank": int(of_text[own]),
+                "right": int(images_of_text[own]),
+                "candidates": len(pool.ids),
+            },
+        )
+
+
+def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
+    """Return recall at 1, 5 and 10 in both directions; a sample's own score is recall at 1.
+
+    Raises:
+        EvaluationError: A direction has no samples, or a sample has no rank.
+    """
+    scored = [
+        sample.model_copy(update={"score": float(_facts(sample, spec).rank <= 1)})
+        for sample in samples
+    ]
+    metrics = [
+        _recall(k, direction, scored, spec)
+        for direction in (IMAGE_TO_TEXT, TEXT_TO_IMAGE)
+        for k in DEPTHS
+    ]
+    return Scored(scored, metrics, groups={})
+
+
+class _Facts(NamedTuple):
+    rank: int
+    right: int
+    candidates: int
+
+
+def _recall(k: int, direction: str, samples: Sequence[Sample], spec: BenchmarkSpec) -> Metric:
+    facts = [_facts(sample, spec) for sample in samples if sample.group == direction]
+    found = recall_at(k, torch.tensor([fact.rank for fact in facts], dtype=torch.long))
+    # k drawn candidates miss all right ones with the probability that all k are wrong.
+    chances = [
+        1 - comb(fact.candidates - fact.right, k) / max(1, comb(fact.candidates, k))
+        for fact in facts
+    ]
+    return share(f"{direction}_recall@{k}", found.tolist(), chances=chances)
+
+
+def _facts(sample: Sample, spec: BenchmarkSpec) -> _Facts:
+    values = [sample.extra.get(name) for name in _Facts._fields]
+    if not all(isinstance(value, int) for value in values):
+        raise EvaluationError(
+            f"{spec.name}, sample {sample.id}: expected whole numbers for "
+            f"{', '.join(_Facts._fields)} in `extra`"
+        )
+    return _Facts(*(int(str(value)) for value in values))
+
+
+def _embed(model: Embeds, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec) -> Pool:
+    write = pick(PROMPT_FORMATS, spec.prompt_format, kind="prompt_format").format
+    ids: list[str] = []
+    images: list[Tensor] = []
+    texts: list[Tensor] = []
+    columns: dict[str, int] = {}
+    own: list[int] = []
+    for batch in batches:
+        pairs = [_pair(record, spec) for record in batch]
+        ids += [pair.id for pair in pairs]
+        pictures = [open_image(p.image, dataset=spec.name, record_id=p.id) for p in pairs]
+        images.append(model.embed_images(pictures))
+        fresh = [text for text in dict.fromkeys(pair.text for pair in pairs) if text not in columns]
+        if fresh:
+            texts.append(model.embed_texts([write(text=text) for text in fresh]))
+            columns |= {text: len(columns) + place for place, text in enumerate(fresh)}
+        own += [columns[pair.text] for pair in pairs]
+    matches = torch.tensor(own)[:, None] == torch.arange(len(columns))[None, :]
+    return Pool(torch.cat(images) @ torch.cat(texts).T, matches, ids, list(columns))
+
+
+def _pair(record: Record, spec: BenchmarkSpec) -> Pair:
+    if isinstance(record, Pair):
+        return record
+    raise EvaluationError(
+        f"{spec.name}, record {record.id}: retrieval needs image-text pairs, not conversations"
+    )
+
+
+RETRIEVAL = Scorer(requires=Embeds, predict=predict, score=score)
