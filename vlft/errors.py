@@ -74,8 +74,8 @@ class RecordError(DataError):
 
     Args:
         message: What is wrong and what to do.
-        dataset: Name or path of the data set. Both this and ``record_id`` are empty only where torch
-            makes the error anew from the text of one that a data-loading worker raised.
+        dataset: Name or path of the data set. Both this and ``record_id`` are empty only where
+            torch makes the error anew from the text of one that a data-loading worker raised.
         record_id: The record's id, or its row number as text.
     """
 

@@ -63,7 +63,9 @@ def test_temperature_is_capped_at_one_hundred():
     objective = Contrastive("clip", logit_bias=0.0)
     outputs = {"image_embeds": image, "text_embeds": text}
     capped = objective.loss({**outputs, "logit_scale": torch.tensor(9.0)}, {}, None).total
-    limit = objective.loss({**outputs, "logit_scale": torch.tensor(math.log(100.0))}, {}, None).total
+    limit = objective.loss(
+        {**outputs, "logit_scale": torch.tensor(math.log(100.0))}, {}, None
+    ).total
     torch.testing.assert_close(capped, limit)
 
 
@@ -118,6 +120,4 @@ def test_two_ranks_give_loss_and_gradient_of_one(kind: str, tmp_path: Path):
     expected = joined_loss(kind, weight, inputs)
     expected.backward()
     assert loss == pytest.approx(expected.item(), rel=1e-6)
-    torch.testing.assert_close(
-        torch.tensor(gradient), weight.grad.flatten(), rtol=1e-5, atol=1e-7
-    )
+    torch.testing.assert_close(torch.tensor(gradient), weight.grad.flatten(), rtol=1e-5, atol=1e-7)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from vlft.errors import pick
-from vlft.recipe.shipped import Kind, list_shipped
+
 
 
 def run(kind: str) -> None:

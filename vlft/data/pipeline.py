@@ -10,7 +10,7 @@ from vlft.data.checked import LISTING, append_listing
 from vlft.data.collate import ConversationCollator, PairCollator
 from vlft.data.encode import ConversationEncoder
 from vlft.data.encode_pair import PairEncoder
-from vlft.data.encoded import EncodedDataset
+from vlft.data.encoded import EncodedDataset, Encoder
 from vlft.errors import DataError
 from vlft.recipe.data import DataSection, DatasetSection
 from vlft.types import Backbone, Batch
@@ -46,7 +46,7 @@ def open_samples(
     )
 
 
-def encoder(backbone: Backbone, data: DataSection) -> Callable[..., Any]:
+def encoder(backbone: Backbone, data: DataSection) -> Encoder:
     """Return what makes a sample of a record for this host."""
     if backbone.family == "contrastive":
         return PairEncoder(backbone.processor, max_length=data.max_length)

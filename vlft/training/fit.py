@@ -8,6 +8,7 @@ from typing import Any
 
 from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
+from torch import nn
 from torch.utils.data import Dataset
 from transformers import (
     EarlyStoppingCallback,
@@ -89,6 +90,8 @@ def fit(
     run_dir = Path(str(arguments.output_dir))
     adapter = ADAPTERS[recipe.adapter.type]
     mutates = adapter.flags(recipe.adapter).mutates_base
+    if arguments.deepspeed_plugin is not None:
+        _spare_scalars(backbone.model)
     if mutates:
         _start_mutated(backbone, run_dir, resumes=resume_from is not None)
     if resume_from is not None:
@@ -135,6 +138,17 @@ def fit(
         interrupted=False,
         best_step=run_directory.step_of(Path(best)) if best else None,
     )
+
+
+def _spare_scalars(model: nn.Module) -> None:
+    """Keep CLIP's temperature out of DeepSpeed's broadcast at start.
+
+    DeepSpeed (0.19) sends parameters as bytes, which a tensor without axes cannot be viewed as. Its
+    own mark for a parameter that is not broadcast does; equal seeds make the ranks equal anyway.
+    """
+    for parameter in model.parameters():
+        if parameter.ndim == 0:
+            parameter.ds_optim_param = True  # pyrefly: ignore[missing-attribute]
 
 
 def _start_mutated(backbone: Backbone, run_dir: Path, *, resumes: bool) -> None:
