@@ -145,14 +145,23 @@ def test_sample_depends_on_its_index_alone(section, llava):
 
 
 def test_sample_without_supervision_is_never_passed_over(section):
-    def encode(record, *, dataset):
-        raise SupervisionError("no token is supervised", dataset=dataset, record_id=record.id)
+    class Unsupervised:
+        def __call__(self, record, *, dataset):
+            raise SupervisionError("no token is supervised", dataset=dataset, record_id=record.id)
+
+        def many(self, records, *, dataset):
+            return [self(record, dataset=dataset) for record in records]
 
     data = EncodedDataset(
-        open_dataset(section, on_bad_record="skip"), encode, on_bad_record="skip", overlong="drop"
+        open_dataset(section, on_bad_record="skip"),
+        Unsupervised(),
+        on_bad_record="skip",
+        overlong="drop",
     )
     with pytest.raises(SupervisionError, match=r"record q0: no token is supervised"):
         data[0]
+    with pytest.raises(SupervisionError, match=r"record q0: no token is supervised"):
+        data.__getitems__([0, 1])
 
 
 def test_wrong_setting_is_not_taken_for_bad_records(section, llava):

@@ -208,3 +208,22 @@ class TestOverlong:
             encode(conversation("what?", "red", num_images=1, size=(200, 200)), dataset="d")
         with pytest.raises(OverlongError, match=r"there is no image to shrink"):
             encode(conversation("what is this? " * 3, "red"), dataset="d")
+
+
+def test_many_at_once_equal_one_by_one(llava):
+    from vlft.data.scenes.dataset import SceneDataset
+    from vlft.recipe.data.scenes import Scenes
+
+    section = Scenes(type="scenes", task="mixture", num_samples=24, questions=("color", "kind"))
+    records = [SceneDataset(section)[index] for index in range(24)]
+    assert len({len(record.images) for record in records}) == 2  # some have no image
+    encode = ConversationEncoder(llava)
+    together = encode.many(records, dataset="scenes")
+    for record, sample in zip(records, together, strict=True):
+        alone = encode(record, dataset="scenes")
+        assert sample.record_id == alone.record_id
+        assert torch.equal(sample.input_ids, alone.input_ids)
+        assert torch.equal(sample.labels, alone.labels)
+        assert sample.image_inputs.keys() == alone.image_inputs.keys()
+        for key, value in alone.image_inputs.items():
+            assert torch.equal(sample.image_inputs[key], value)

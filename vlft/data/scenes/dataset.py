@@ -51,6 +51,7 @@ class SceneDataset:
             section.grid,
             section.jitter,
             section.image_size,
+            section.split,
         )
         for question_type in section.questions:
             if question_type in NEED_TWO_OBJECTS:

@@ -5,12 +5,13 @@ always names one object. And each object stands clearly left of, right of, above
 drawn before it: never on its diagonal, where two relations would hold at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vlft.data.scenes.draws import Draws
 from vlft.data.scenes.world import COLORS, SHAPES, SIZES, TEXTURES
 from vlft.errors import DataError
-from vlft.recipe.data.scenes import MIN_CELL
+from vlft.recipe.data.scenes import MIN_CELL, Split
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class World:
         grid: Cells per side.
         jitter: Whether objects leave their cell's grid position by up to a quarter of a cell.
         image_size: Side of the image in pixels.
+        split: Which scenes exist in it. Whether a scene is held out depends on its objects alone,
+            so no seed, grid or jitter brings one into both splits.
 
     Raises:
         DataError: A number is out of range, or the cells are too small.
@@ -68,6 +71,7 @@ class World:
     grid: int = 4
     jitter: bool = False
     image_size: int = 48
+    split: Split = "all"
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_objects <= 4:
@@ -148,6 +152,24 @@ def draw_in(world: World, index: int, *, attempt: int = 0, min_objects: int = 1)
         min_objects: Smallest number of objects.
     """
     draws = Draws((world.seed, index, attempt))
+    objects = _draw_objects(draws, world, min_objects)
+    redrawn = 0
+    while world.split != "all" and is_held_out(objects) != (world.split == "held_out"):
+        redrawn += 1
+        draws = Draws((world.seed, index, attempt, "redrawn", redrawn))
+        objects = _draw_objects(draws, world, min_objects)
+    if world.jitter:
+        objects = jittered(draws, objects, world)
+    return Scene(world, index, tuple(objects))
+
+
+def is_held_out(objects: Sequence[SceneObject]) -> bool:
+    """Whether a scene of these objects, on their grid positions, belongs to the held-out eighth."""
+    names = sorted(f"{o.shape},{o.color},{o.size},{o.texture},{o.row},{o.column}" for o in objects)
+    return Draws(("held out", *names)).below(8) == 0
+
+
+def _draw_objects(draws: Draws, world: World, min_objects: int) -> list[SceneObject]:
     count = min_objects + draws.below(world.max_objects - min_objects + 1, "count")
     objects: list[SceneObject] = []
     for number in range(count):
@@ -155,9 +177,7 @@ def draw_in(world: World, index: int, *, attempt: int = 0, min_objects: int = 1)
         while not _may_follow(thing := _draw_object(draws, number, tries, world.grid), objects):
             tries += 1
         objects.append(thing)
-    if world.jitter:
-        objects = jittered(draws, objects, world)
-    return Scene(world, index, tuple(objects))
+    return objects
 
 
 _SHAPES, _COLORS = tuple(SHAPES), tuple(COLORS)

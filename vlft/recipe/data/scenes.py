@@ -27,6 +27,8 @@ QuestionType: TypeAlias = Literal[
 ]
 """Question types of the world; the last three need no image."""
 
+Split: TypeAlias = Literal["train", "held_out", "all"]
+
 MIN_CELL = 8  # pixels; smaller shapes cannot be told apart
 
 
@@ -48,6 +50,9 @@ class Scenes(Section):
     """Seed of the world; other seeds give other scenes."""
     offset: int = Field(0, ge=0)
     """First sample index, so that sets of one seed do not overlap."""
+    split: Split = "train"
+    """Which scenes are drawn: one in eight is held out, by its objects, whatever the seed; ``all``
+    makes no difference between them."""
     image_size: int = Field(48, gt=0)
     """Side of the image in pixels; at least 8 per cell of the grid."""
     grid: int = Field(4, ge=2, le=9)
