@@ -2,8 +2,9 @@
 
     python scripts/bench_startup.py
 
-Goals: ``vlft --help`` within 0.3 s, ``vlft show RECIPE`` within 0.8 s (medians of 9, warm page cache).
-These are absolute by nature; ``python -c pass`` is timed beside them, to tell the machine's own cost.
+Goals: ``vlft --help`` within 0.3 s, ``vlft show RECIPE`` within 0.8 s (medians of 9, warm page
+cache). These are absolute by nature; ``python -c pass`` is timed beside them, to tell the machine's
+own cost.
 """
 
 import json

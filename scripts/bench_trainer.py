@@ -2,11 +2,11 @@
 
     python scripts/bench_trainer.py [--rounds 8] [--steps 10]
 
-Both train the same LoRA on the same tiny LLaVA, weights, batches and order, in turn (A B A B ...) in
-one process. The bare Trainer lets the model compute its own loss over all positions; ours computes
-logits only where labels are. Losses must agree. An A/A run (the bare Trainer against itself) shows
-the noise: the ratio counts only if the spread of A/A is within half of the margin. Host
-synchronizations are counted as calls that read a value off a tensor during a step.
+Both train the same LoRA on the same tiny LLaVA, weights, batches and order, in turn (A B A B ...)
+in one process. The bare Trainer lets the model compute its own loss over all positions; ours
+computes logits only where labels are. Losses must agree. An A/A run (the bare Trainer against
+itself) shows the noise: the ratio counts only if the spread of A/A is within half of the margin.
+Host synchronizations are counted as calls that read a value off a tensor during a step.
 
 Goal: ratio of medians <= 1.01, no synchronization per step on a GPU.
 """

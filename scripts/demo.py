@@ -1,13 +1,13 @@
 """The main job on this machine, in minutes, without a download: ``make demo``.
 
-1. A tiny LLaVA is trained from random weights on general scenes: the stand-in for a pretrained
-   checkpoint (kept, so that a second run starts from it).
+1. A tiny LLaVA is trained from random weights on general scenes, single objects first: the
+   stand-in for a pretrained checkpoint (kept, so that a second demo starts from it).
 2. It is asked a type of question that it has never seen, tuned on it with LoRA, and asked again.
 3. The same in short for a tiny CLIP: retrieval before and after tuning on scenes that are off the
    grid.
 
-It ends with a table, two pictures and the path of the run. Each step is an ordinary command, printed
-before it runs; nothing here knows more than the command line does.
+It ends with a table, two pictures and the path of the run. Each step is an ordinary command,
+printed before it runs; nothing here knows more than the command line does.
 """
 
 import shutil
@@ -17,10 +17,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlft.cli import evaluate as evaluation
-from vlft.cli import train
+from vlft.cli.evaluate import run as evaluate_run
 from vlft.cli.pictures import draw_curves, draw_predictions
 from vlft.cli.report import text_table
+from vlft.cli.train import run as train_recipe
 from vlft.data import open_dataset
 from vlft.data.images import open_image
 from vlft.data.records import images_of
@@ -30,6 +30,7 @@ from vlft.recipe.show import as_yaml
 from vlft.results import Metric, Result, read_result, read_samples
 
 ROOT = Path("runs/demo")
+OBJECTS = ROOT / "pretrained_objects"
 PRETRAINED, TUNED = ROOT / "pretrained", ROOT / "lora"
 CLIP_PRETRAINED, CLIP_TUNED = ROOT / "clip_pretrained", ROOT / "clip_lora"
 UNSEEN, RETRIEVAL = "scenes/unseen_question", "scenes/retrieval_jitter"
@@ -42,15 +43,16 @@ class Stage:
     Attributes:
         recipe: Name of a shipped recipe.
         run_dir: Where it goes.
-        benchmark: What it is measured on.
-        init_from: The run it starts from; a run without one is a stand-in for a pretrained
-            checkpoint, and is kept for the next time.
+        benchmark: What it is measured on; None: nothing.
+        init_from: The run it starts from.
+        keep: Stands in for a pretrained checkpoint, so a finished one is used again.
     """
 
     recipe: str
     run_dir: Path
-    benchmark: str
+    benchmark: str | None = None
     init_from: Path | None = None
+    keep: bool = False
 
     @property
     def overrides(self) -> list[str]:
@@ -60,9 +62,10 @@ class Stage:
 
 
 STAGES = (
-    Stage("tiny/pretrain_scenes", PRETRAINED, UNSEEN),
+    Stage("tiny/pretrain_objects", OBJECTS),
+    Stage("tiny/pretrain_scenes", PRETRAINED, UNSEEN, init_from=OBJECTS, keep=True),
     Stage("tiny/lora_scenes", TUNED, UNSEEN, init_from=PRETRAINED),
-    Stage("tiny/clip_pretrain", CLIP_PRETRAINED, RETRIEVAL),
+    Stage("tiny/clip_pretrain", CLIP_PRETRAINED, RETRIEVAL, keep=True),
     Stage("tiny/clip_lora", CLIP_TUNED, RETRIEVAL, init_from=CLIP_PRETRAINED),
 )
 
@@ -89,7 +92,8 @@ def main() -> int:
     header = ("held out", "before", "95 % interval", "after LoRA", "95 % interval", "n", "chance")
     print(f"\n{text_table(header, [row.cells for row in rows])}\n")
     print(
-        f"learning curves      {curves}\nexample predictions  {examples}\nrun                  {TUNED}"
+        f"learning curves      {curves}\nexample predictions  {examples}\n"
+        f"run                  {TUNED}"
     )
     print(f"\n{time.perf_counter() - start:.0f} s. Ask the tuned model something yourself:")
     print(f'  .venv/bin/vlft predict {TUNED} --image {ROOT / "example.png"} --prompt "{question}"')
@@ -100,13 +104,21 @@ def main() -> int:
 
 
 def run_stage(stage: Stage) -> int:
-    """Train a stage, unless it is a stand-in checkpoint that an earlier demo finished."""
+    """Train a stage, unless it stands in for a checkpoint that an earlier demo finished."""
     print(f"\n$ vlft train {stage.recipe} {' '.join(stage.overrides)}", flush=True)
-    if stage.init_from is None and is_finished(stage):
+    if is_kept(stage):
         print(f"kept from an earlier demo: {stage.run_dir}")
         return 0
     shutil.rmtree(stage.run_dir, ignore_errors=True)
-    return train.run(stage.recipe, stage.overrides, resume=False)
+    return train_recipe(stage.recipe, stage.overrides, resume=False)
+
+
+def is_kept(stage: Stage) -> bool:
+    """Whether the stage, or the one that it only prepares, is done already."""
+    if stage.keep:
+        return is_finished(stage)
+    later = [other for other in STAGES if other.init_from == stage.run_dir and other.keep]
+    return bool(later) and all(is_finished(other) for other in later)
 
 
 def is_finished(stage: Stage) -> bool:
@@ -119,8 +131,10 @@ def is_finished(stage: Stage) -> bool:
 
 def measure(stage: Stage) -> None:
     """Measure a run, from what it left on disk."""
+    if stage.benchmark is None:
+        return
     print(f"\n$ vlft eval {stage.run_dir} --benchmark {stage.benchmark}", flush=True)
-    evaluation.run(
+    evaluate_run(
         str(stage.run_dir),
         [stage.benchmark],
         overrides=[],

@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -76,3 +77,82 @@ def batches(pristine_hosts: dict[str, Backbone]) -> dict[str, Batch]:
             "num_tokens": 36,
         },
     }
+
+
+TINY_RECIPES = {
+    "generative": """
+seed: 3
+backbone: {type: assembled, config: tiny_llava}
+adapter: {type: lora, sites: [vision.attention, language.attention], r: 4}
+data:
+  train: {type: scenes, questions: [color], num_samples: 32, seed: 5}
+  validation: {type: scenes, questions: [color], num_samples: 16, seed: 6, split: held_out}
+objective: {type: language_modeling}
+training:
+  global_batch_size: 4
+  max_steps: 4
+  learning_rate: 3e-3
+  logging_steps: 1
+  save_strategy: 'no'
+  dataloader_num_workers: 0
+""",
+    "contrastive": """
+seed: 3
+backbone: {type: clip, config: tiny_clip}
+adapter: {type: lora, sites: [vision.attention, text.attention], r: 4}
+data:
+  train: {type: scenes, task: pairs, num_samples: 32, seed: 5}
+objective: {type: contrastive}
+training:
+  global_batch_size: 4
+  max_steps: 4
+  learning_rate: 3e-3
+  logging_steps: 1
+  save_strategy: 'no'
+  dataloader_num_workers: 0
+""",
+}
+"""Recipes that train in a second."""
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Give the file of a small recipe by the family of its host."""
+    folder = tmp_path_factory.mktemp("recipes")
+    for family, text in TINY_RECIPES.items():
+        (folder / f"{family}.yaml").write_text(text)
+    return {family: str(folder / f"{family}.yaml") for family in TINY_RECIPES}
+
+
+@pytest.fixture(scope="session")
+def train(
+    tiny_recipe: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Train a small recipe, changed by overrides, in this process; give its run directory."""
+    from vlft.cli.train import run
+
+    def trained(
+        *overrides: str,
+        family: str = "generative",
+        run_dir: Path | None = None,
+        resume: bool = False,
+        expect: int = 0,
+    ) -> Path:
+        run_dir = run_dir or tmp_path_factory.mktemp("runs") / "run"
+        where = f"training.output_dir={run_dir}"
+        assert run(tiny_recipe[family], [where, *overrides], resume=resume) == expect
+        return run_dir
+
+    return trained
+
+
+@pytest.fixture(scope="session")
+def lora_run(train: Callable[..., Path]) -> Path:
+    """A finished LoRA run with a checkpoint on the way; not to be written to."""
+    return train("training.save_strategy=steps", "training.save_steps=2")
+
+
+@pytest.fixture(scope="session")
+def clip_run(train: Callable[..., Path]) -> Path:
+    """A finished run of a contrastive host; not to be written to."""
+    return train(family="contrastive")

@@ -9,6 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from peft import PeftModel, get_peft_model_state_dict
 from pydantic import TypeAdapter
 from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from vlft.adapters import apply_adapter, mutation
 from vlft.adapters.parts import BASE, load_parts, merge_adapter, read_parts
@@ -35,24 +36,38 @@ def load(path_or_hub_id: str | Path) -> Backbone:
         BackboneError: The checkpoint cannot be had or read.
     """
     folder = locate(path_or_hub_id)
-    run_dir = folder if (folder / RECIPE).is_file() else folder.parent
-    if not (run_dir / RECIPE).is_file():
-        return _evaluating(build(section_of(folder)))
-    return _evaluating(_load_run(run_dir, folder))
+    run_dir = run_of(folder)
+    backbone = build(section_of(folder)) if run_dir is None else _load_run(run_dir, folder)
+    backbone.model.eval()
+    return backbone
 
 
-def load_merged(path_or_hub_id: str | Path) -> Backbone:
+def load_merged(path_or_hub_id: str | Path, section: BackboneSection) -> Backbone:
     """Load a finished run as a bare host, adapter merged into the base (``init_from``).
 
-    What the run changed is declared as local parts, so that the next run saves it and needs this
-    one no longer.
+    What differs from the host that the next run names is declared as local parts, so that the next
+    run saves it and needs this one no longer.
+
+    Args:
+        path_or_hub_id: As for ``load``.
+        section: The next run's ``backbone``.
+
+    Raises:
+        RunDirectoryError: The run has another kind of host than ``section``.
     """
     folder = locate(path_or_hub_id)
     backbone = load(folder)
-    if (folder / RECIPE).is_file() and (folder / "config.json").is_file():
-        return replace(backbone, local_parts=("",))
-    parts = tuple(read_parts(folder))
-    return merge_adapter(replace(backbone, local_parts=(*backbone.local_parts, *parts)))
+    if backbone.family != section.family or set(backbone.towers) != set(section.tower_names):
+        raise RunDirectoryError(
+            f"init_from: {path_or_hub_id} is a {backbone.type} host, but backbone.type = "
+            f"{section.type}: name the host that was trained there"
+        )
+    merged = merge_adapter(backbone)
+    run_dir = run_of(folder)
+    if run_dir is None or _is_whole(run_dir, folder) or _recipe_of(run_dir).backbone != section:
+        return _unnamed(replace(merged, local_parts=("",)))
+    parts = read_parts(run_dir) | read_parts(folder)
+    return replace(merged, local_parts=(*merged.local_parts, *parts))
 
 
 def locate(path_or_hub_id: str | Path) -> Path:
@@ -78,10 +93,15 @@ def locate(path_or_hub_id: str | Path) -> Path:
         ) from error
 
 
+def run_of(folder: Path) -> Path | None:
+    """Return the run directory that a folder is, or is a checkpoint of; None for neither."""
+    return next((path for path in (folder, folder.parent) if (path / RECIPE).is_file()), None)
+
+
 def suite_of(folder: Path) -> list[str]:
-    """Return the suite that a run's recipe names, as a list of none or one."""
-    path = folder / RECIPE
-    suite = load_recipe(path).recipe.evaluation.suite if path.is_file() else None
+    """Return the suite that the recipe of a run or checkpoint names, as a list of none or one."""
+    run_dir = run_of(folder)
+    suite = None if run_dir is None else _recipe_of(run_dir).evaluation.suite
     return [] if suite is None else [suite]
 
 
@@ -110,8 +130,19 @@ def build_base(recipe: Recipe, run_dir: Path) -> Backbone:
     base = run_dir / BASE
     section = recipe.backbone
     is_stored = (base / "config.json").is_file()
-    backbone = build(_stored(section, base) if is_stored else section)
+    backbone = _unnamed(build(_stored(section, base))) if is_stored else build(section)
     load_parts(backbone.model, run_dir)
+    return backbone
+
+
+def _unnamed(backbone: Backbone) -> Backbone:
+    """Forget the folder that the host was read from.
+
+    PEFT would write it into the adapter's config as the name of the base, where it means nothing to
+    anybody else and is looked for on the Hub once it is gone.
+    """
+    assert isinstance(backbone.model, PreTrainedModel)
+    backbone.model.name_or_path = ""
     return backbone
 
 
@@ -127,13 +158,20 @@ def _stored(section: BackboneSection, folder: Path) -> BackboneSection:
     return TypeAdapter(BackboneSection).validate_python(values)
 
 
+def _recipe_of(run_dir: Path) -> Recipe:
+    return load_recipe(run_dir / RECIPE).recipe
+
+
+def _is_whole(run_dir: Path, weights: Path) -> bool:
+    """Whether a run holds every weight of its host, as a model of its own or below its adapter."""
+    return any((folder / "config.json").is_file() for folder in (weights, run_dir / BASE))
+
+
 def _load_run(run_dir: Path, weights: Path) -> Backbone:
-    recipe = load_recipe(run_dir / RECIPE).recipe
+    recipe = _recipe_of(run_dir)
     if (weights / "config.json").is_file():
         return build(_stored(recipe.backbone, weights))
     if not (weights / ADAPTER_CONFIG).is_file():
-        if recipe.adapter.type == "full" and (weights / BASE).is_dir():
-            return build_base(recipe, run_dir)
         raise RunDirectoryError(
             f"{weights} holds no finished model ({ADAPTER_CONFIG} or config.json is missing): "
             f"continue it with `vlft train ... --resume`, or name one of its checkpoints"
@@ -164,8 +202,3 @@ def _require_same_keys(model: PeftModel, folder: Path) -> None:
             f"({', '.join(missing[:2]) or '-'}), {len(extra)} unexpected "
             f"({', '.join(extra[:2]) or '-'})"
         )
-
-
-def _evaluating(backbone: Backbone) -> Backbone:
-    backbone.model.eval()
-    return backbone

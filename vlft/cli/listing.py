@@ -1,13 +1,27 @@
-"""``vlft list``: the names that recipes and commands take."""
+"""``vlft list``: the names that recipes and commands take.
+
+They are read from the schema and the shipped files, so that no component is imported.
+"""
 
 from collections.abc import Callable
+from typing import get_args
 
 from vlft.errors import pick
-
+from vlft.recipe.adapter import AdapterSection
+from vlft.recipe.backbone import BackboneSection
+from vlft.recipe.data import DatasetSection
+from vlft.recipe.data.scenes import QuestionType
+from vlft.recipe.fields import sections_in
+from vlft.recipe.objective import ObjectiveSection
+from vlft.recipe.shipped import Kind, list_shipped
 
 
 def run(kind: str) -> None:
-    """Print the names of one kind, or the kinds."""
+    """Print the names of one kind, or the kinds.
+
+    Raises:
+        UnknownNameError: There is no such kind.
+    """
     if not kind:
         for name, names in KINDS.items():
             print(f"{name:<12} {len(names()):>3}   vlft list {name}")
@@ -17,40 +31,11 @@ def run(kind: str) -> None:
 
 
 def _shipped(kind: Kind) -> Callable[[], list[str]]:
-    def names() -> list[str]:
-        return list(list_shipped(kind))
-
-    return names
+    return lambda: list_shipped(kind)
 
 
-def _adapters() -> list[str]:
-    from vlft.adapters import ADAPTERS
-
-    return sorted(ADAPTERS)
-
-
-def _backbones() -> list[str]:
-    from vlft.backbones import BACKBONES
-
-    return sorted(BACKBONES)
-
-
-def _datasets() -> list[str]:
-    from vlft.data import DATASETS
-
-    return sorted(DATASETS)
-
-
-def _objectives() -> list[str]:
-    from vlft.objectives import OBJECTIVES
-
-    return sorted(OBJECTIVES)
-
-
-def _questions() -> list[str]:
-    from vlft.data.scenes import QUESTIONS
-
-    return sorted(QUESTIONS)
+def _types(annotation: object) -> Callable[[], list[str]]:
+    return lambda: sorted(sections_in(annotation))
 
 
 KINDS: dict[str, Callable[[], list[str]]] = {
@@ -58,9 +43,9 @@ KINDS: dict[str, Callable[[], list[str]]] = {
     "configs": _shipped("configs"),
     "benchmarks": _shipped("eval"),
     "launches": _shipped("accelerate_configs"),
-    "adapters": _adapters,
-    "backbones": _backbones,
-    "datasets": _datasets,
-    "objectives": _objectives,
-    "questions": _questions,
+    "adapters": _types(AdapterSection),
+    "backbones": _types(BackboneSection),
+    "datasets": _types(DatasetSection),
+    "objectives": _types(ObjectiveSection),
+    "questions": lambda: sorted(get_args(QuestionType)),
 }

@@ -1,6 +1,7 @@
 """Benchmarks on saved checkpoints while a run trains, so that their numbers can pick the best."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch.distributed as dist
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from vlft import hub
+from vlft.errors import EvaluationError, unknown
 from vlft.evaluation.benchmark import load_suite
 from vlft.evaluation.driver import evaluate
 from vlft.recipe.schema import Recipe
@@ -51,6 +53,11 @@ class RunSuite(SuiteCallback):
             found = [self._measure()]
         if args.world_size > 1:
             dist.broadcast_object_list(found)
+        wanted = args.metric_for_best_model
+        if wanted is not None and wanted not in ("loss", *found[0]):
+            raise EvaluationError(
+                f"evaluation.metric_for_best: {unknown('metric', wanted, found[0])}"
+            )
         metrics.update({f"eval_{name}": value for name, value in found[0].items()})
         if state.is_world_process_zero:
             line = {"step": state.global_step, **found[0]}
@@ -59,11 +66,13 @@ class RunSuite(SuiteCallback):
 
     def _measure(self) -> dict[str, float]:
         backbone = hub.load(self._folder)
+        shutil.rmtree(self._folder)
         numbers = {}
         for spec in self._specs:
             result = evaluate(backbone, spec, limit=self._limit, progress=False).result
             for metric in result.metrics:
-                numbers.setdefault(metric.name, metric.value)
+                numbers.setdefault(metric.name, metric.value)  # the first benchmark's counts
+                numbers[f"{spec.name}.{metric.name}"] = metric.value
         return numbers
 
 

@@ -1,5 +1,7 @@
 """``vlft train``: recipe, launch, host, adapter, data, trainer, evaluation, on one screen."""
 
+import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 INTERRUPTED = 130
@@ -34,34 +36,38 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
     batches = validate(recipe, launch)
     run_dir = Path(recipe.training.output_dir or f"runs/{loaded.name}")
     say = print if is_main_process() else _silent
-    if is_main_process():
-        run_directory.create(run_dir, resume=resume)
-        run_directory.write_recipe(run_dir, recipe)
-        run_directory.write_environment(run_dir, launch)
+    is_main = is_main_process()
+    with run_directory.started(run_dir, resume=resume) if is_main else nullcontext():
+        resume_from = run_directory.last_checkpoint(run_dir) if resume else None
+        if is_main:
+            run_directory.remove_incomplete(run_dir)
+            run_directory.write_recipe(run_dir, recipe)
+            run_directory.write_environment(run_dir, launch)
+        arguments = training_arguments(recipe, launch, batches, run_dir)
 
-    arguments = training_arguments(recipe, launch, batches, run_dir)
-    resume_from = run_directory.last_checkpoint(run_dir) if resume else None
+        set_seed(recipe.seed)
+        if resume_from is not None:
+            backbone = hub.build_base(recipe, run_dir)
+        else:
+            source = recipe.init_from
+            backbone = (
+                hub.load_merged(source, recipe.backbone) if source else build(recipe.backbone)
+            )
+            whole = recipe.adapter.type == "full"
+            fitting.write_base(backbone, run_dir, whole_is_trained=whole)
+        backbone = apply_adapter(
+            backbone, recipe.adapter, recipe.towers, plain_init=resume_from is not None
+        )
+        say(tower_table(backbone))
 
-    set_seed(recipe.seed)
-    if resume_from is not None:
-        backbone = hub.build_base(recipe, run_dir)
-    else:
-        backbone = hub.load_merged(recipe.init_from) if recipe.init_from else build(recipe.backbone)
-        whole = recipe.adapter.type == "full"
-        fitting.write_base(backbone, run_dir, whole_is_trained=whole)
-    backbone = apply_adapter(
-        backbone, recipe.adapter, recipe.towers, plain_init=resume_from is not None
-    )
-    say(tower_table(backbone))
-
-    assert recipe.data.train is not None  # validate(recipe, launch) refuses a recipe without
-    train = pipeline.open_samples(backbone, recipe.data, recipe.data.train, run_dir)
-    validation = (
-        pipeline.open_samples(backbone, recipe.data, recipe.data.validation, run_dir)
-        if recipe.data.validation
-        else None
-    )
-    say(pipeline.audit_summary(backbone, train))
+        assert recipe.data.train is not None  # validate(recipe, launch) refuses a recipe without
+        train = pipeline.open_samples(backbone, recipe.data, recipe.data.train, run_dir)
+        validation = (
+            pipeline.open_samples(backbone, recipe.data, recipe.data.validation, run_dir)
+            if recipe.data.validation
+            else None
+        )
+        say(pipeline.audit_summary(backbone, train))
 
     done = fitting.fit(
         recipe=recipe,
@@ -74,7 +80,8 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
         suite=suite_callback(recipe, run_dir),
     )
     if done.interrupted:
-        say(f"stopped after step {done.steps}; go on with: vlft train {name} ... --resume")
+        again = shlex.join(["vlft", "train", name, *overrides, "--resume"])
+        say(f"stopped after step {done.steps}; go on with: {again}")
         return INTERRUPTED
     say(f"finished {done.steps} steps: {run_dir}")
     return 0

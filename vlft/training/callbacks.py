@@ -1,6 +1,7 @@
 """What happens beside the loop: JSON lines, progress, and an orderly stop."""
 
 import json
+import os
 import signal
 import sys
 import time
@@ -42,7 +43,7 @@ class MetricsWriter(TrainerCallback):
 
 
 def trim_metrics(path: Path, step: int) -> None:
-    """Drop lines after a step, so that a resumed run does not count steps twice."""
+    """Drop lines after a step, and the closing one, so that a resumed run counts nothing twice."""
     if not path.is_file():
         return
     kept = []
@@ -51,7 +52,7 @@ def trim_metrics(path: Path, step: int) -> None:
             line = json.loads(text)
         except json.JSONDecodeError:  # a line half written when the run was killed
             continue
-        if line["step"] <= step:
+        if line["step"] <= step and "train_runtime" not in line:
             kept.append(text)
     path.write_text("".join(f"{text}\n" for text in kept), encoding="utf-8")
 
@@ -128,10 +129,13 @@ class StopOnSignal(TrainerCallback):
 
     def __init__(self) -> None:
         self.requested = False
+        self._process = os.getpid()
         self._previous: dict[int, Any] = {}
         self._group: Any = None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a worker that inherited the handler: it serves until the run ends
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True

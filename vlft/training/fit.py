@@ -189,20 +189,19 @@ def write_base(backbone: Backbone, run_dir: Path, *, whole_is_trained: bool) -> 
 
 def export(trainer: VlftTrainer, run_dir: Path, *, best: Path | None, mutates_base: bool) -> None:
     """Write the finished model to the run directory: the best checkpoint's, or the last weights."""
-    model = trainer.model
-    if best is not None and not mutates_base:
-        if trainer.args.should_save:
-            _copy_weights(best, run_dir)
-        return
-    if not mutates_base:
+    if best is None:
         trainer.save_model(str(run_dir), _internal_call=True)
-    elif trainer.args.should_save:
+    if not trainer.args.should_save:
+        return
+    if best is not None:
+        _copy_weights(best, run_dir)
+    if mutates_base:
+        model = trainer.model
         assert isinstance(model, PeftModel)
         if best is not None:
             set_peft_model_state_dict(model, load_file(best / mutation.WEIGHTS))
         mutation.export(model, run_dir, run_dir)
-    if trainer.args.should_save:
-        (run_dir / "training_args.bin").unlink(missing_ok=True)  # a pickle, and no one reads it
+    (run_dir / "training_args.bin").unlink(missing_ok=True)  # a pickle, and no one reads it
 
 
 def _copy_weights(checkpoint: Path, run_dir: Path) -> None:

@@ -6,6 +6,7 @@ with one of them alone, training runs and is wrong without an error.
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def training_arguments(
     """
     if launch.device == "cpu" and launch.zero_stage:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    if launch.device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(compute_threads(recipe.training.dataloader_num_workers))
     arguments = TrainingArguments(**_fields(recipe, launch, batches, run_dir))
     if arguments.world_size != launch.world_size:
         raise LaunchError(
@@ -58,6 +61,16 @@ def training_arguments(
             "accelerate_configs/ (`vlft list launches`)"
         )
     return arguments
+
+
+def compute_threads(num_workers: int) -> int:
+    """Return this process's share of the cores, less one for each data-loading worker.
+
+    Compute threads wait for each other many times per step. One that must share its core with a
+    worker makes all of them wait: on two cores, two threads beside a worker train no faster than one.
+    """
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - num_workers)
 
 
 def _fields(recipe: Recipe, launch: Launch, batches: Batches, run_dir: Path) -> dict[str, Any]:

@@ -16,6 +16,8 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,25 @@ def create(run_dir: Path, *, resume: bool) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
 
 
+@contextmanager
+def started(run_dir: Path, *, resume: bool) -> Iterator[None]:
+    """Make the run directory; take it away again when the run cannot even start.
+
+    A mistake in the recipe or the data then leaves nothing behind that would have to be removed
+    before the next try. Only the main process may call it.
+
+    Raises:
+        RunDirectoryError: As ``create``.
+    """
+    create(run_dir, resume=resume)
+    try:
+        yield
+    except BaseException:
+        if not resume:
+            shutil.rmtree(run_dir)
+        raise
+
+
 def checkpoints(run_dir: Path) -> list[Path]:
     """Return the complete checkpoints in order of steps.
 
@@ -76,7 +97,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def last_checkpoint(run_dir: Path) -> Path:
-    """Return the checkpoint to resume from, and remove later, half-written ones.
+    """Return the checkpoint to resume from, half-written ones passed over.
 
     Raises:
         RunDirectoryError: There is no complete checkpoint.

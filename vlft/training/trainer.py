@@ -4,6 +4,7 @@ Batches, losses, adapters and the run directory live elsewhere; the loop, resume
 checkpoint rotation are the Trainer's.
 """
 
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from transformers import EvalPrediction, Trainer
 
 from vlft.adapters.parts import copy_whole, save_parts, trained_in_place
@@ -104,16 +105,31 @@ class VlftTrainer(Trainer):
             )
         return None, sums.double(), counts
 
+    def get_train_dataloader(self) -> DataLoader:
+        """Return shuffled samples, in an order that depends on seed and epoch alone."""
+        dataset = self.train_dataset
+        assert isinstance(dataset, Dataset)
+        return self._loader(
+            dataset,
+            batch_size=self.args.train_batch_size,
+            sampler=RandomSampler(dataset),  # accelerate seeds it, on every rank alike
+            drop_last=self.args.dataloader_drop_last,
+        )
+
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
         """Return every validation sample; ``dataloader_drop_last`` is for training alone."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         assert isinstance(dataset, Dataset)
+        return self._loader(dataset, batch_size=self.args.eval_batch_size)
+
+    def _loader(self, dataset: Dataset, **options: Any) -> DataLoader:
         loader = DataLoader(
             dataset,
-            batch_size=self.args.eval_batch_size,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
+            worker_init_fn=leave_signals,
+            **options,
         )
         return self.accelerator.prepare(loader)
 
@@ -148,7 +164,15 @@ class VlftTrainer(Trainer):
         super().save_model(output_dir, _internal_call)
         parts = copy_whole(trained_in_place(self.backbone.model))
         if self.args.should_save:
-            save_parts(parts, Path(str(output_dir or self.args.output_dir)))
+            folder = Path(str(output_dir or self.args.output_dir))
+            save_parts(parts, folder)
+            (folder / "README.md").unlink(missing_ok=True)  # PEFT's card, with blanks to fill in
+
+
+def leave_signals(worker: int) -> None:
+    """Let a data-loading worker outlive Ctrl-C, so that the run can finish its step and save."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def mean_loss(prediction: EvalPrediction) -> dict[str, float]:
