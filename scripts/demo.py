@@ -1,7 +1,7 @@
 """The main job on this machine, in minutes, without a download: ``make demo``.
 
-1. A tiny LLaVA is trained from random weights on general scenes, single objects first: the
-   stand-in for a pretrained checkpoint (kept, so that a second demo starts from it).
+1. A tiny LLaVA is trained from random weights on general scenes: the stand-in for a pretrained
+   checkpoint (kept, so that a second demo starts from it).
 2. It is asked a type of question that it has never seen, tuned on it with LoRA, and asked again.
 3. The same in short for a tiny CLIP: retrieval before and after tuning on scenes that are off the
    grid.
@@ -30,7 +30,6 @@ from vlft.recipe.show import as_yaml
 from vlft.results import Metric, Result, read_result, read_samples
 
 ROOT = Path("runs/demo")
-OBJECTS = ROOT / "pretrained_objects"
 PRETRAINED, TUNED = ROOT / "pretrained", ROOT / "lora"
 CLIP_PRETRAINED, CLIP_TUNED = ROOT / "clip_pretrained", ROOT / "clip_lora"
 UNSEEN, RETRIEVAL = "scenes/unseen_question", "scenes/retrieval_jitter"
@@ -43,16 +42,15 @@ class Stage:
     Attributes:
         recipe: Name of a shipped recipe.
         run_dir: Where it goes.
-        benchmark: What it is measured on; None: nothing.
-        init_from: The run it starts from.
-        keep: Stands in for a pretrained checkpoint, so a finished one is used again.
+        benchmark: What it is measured on.
+        init_from: The run it starts from; a run without one stands in for a pretrained checkpoint,
+            so a finished one is used again.
     """
 
     recipe: str
     run_dir: Path
-    benchmark: str | None = None
+    benchmark: str
     init_from: Path | None = None
-    keep: bool = False
 
     @property
     def overrides(self) -> list[str]:
@@ -62,10 +60,9 @@ class Stage:
 
 
 STAGES = (
-    Stage("tiny/pretrain_objects", OBJECTS),
-    Stage("tiny/pretrain_scenes", PRETRAINED, UNSEEN, init_from=OBJECTS, keep=True),
+    Stage("tiny/pretrain_scenes", PRETRAINED, UNSEEN),
     Stage("tiny/lora_scenes", TUNED, UNSEEN, init_from=PRETRAINED),
-    Stage("tiny/clip_pretrain", CLIP_PRETRAINED, RETRIEVAL, keep=True),
+    Stage("tiny/clip_pretrain", CLIP_PRETRAINED, RETRIEVAL),
     Stage("tiny/clip_lora", CLIP_TUNED, RETRIEVAL, init_from=CLIP_PRETRAINED),
 )
 
@@ -106,19 +103,11 @@ def main() -> int:
 def run_stage(stage: Stage) -> int:
     """Train a stage, unless it stands in for a checkpoint that an earlier demo finished."""
     print(f"\n$ vlft train {stage.recipe} {' '.join(stage.overrides)}", flush=True)
-    if is_kept(stage):
+    if stage.init_from is None and is_finished(stage):
         print(f"kept from an earlier demo: {stage.run_dir}")
         return 0
     shutil.rmtree(stage.run_dir, ignore_errors=True)
     return train_recipe(stage.recipe, stage.overrides, resume=False)
-
-
-def is_kept(stage: Stage) -> bool:
-    """Whether the stage, or the one that it only prepares, is done already."""
-    if stage.keep:
-        return is_finished(stage)
-    later = [other for other in STAGES if other.init_from == stage.run_dir and other.keep]
-    return bool(later) and all(is_finished(other) for other in later)
 
 
 def is_finished(stage: Stage) -> bool:
@@ -131,8 +120,6 @@ def is_finished(stage: Stage) -> bool:
 
 def measure(stage: Stage) -> None:
     """Measure a run, from what it left on disk."""
-    if stage.benchmark is None:
-        return
     print(f"\n$ vlft eval {stage.run_dir} --benchmark {stage.benchmark}", flush=True)
     evaluate_run(
         str(stage.run_dir),

@@ -125,12 +125,21 @@ def section_of(folder: Path) -> BackboneSection:
     return CausalLM(type="causal_lm", model=str(folder))
 
 
-def build_base(recipe: Recipe, run_dir: Path) -> Backbone:
-    """Build the host that a run's adapter sits on, with the parts that the run saved."""
-    base = run_dir / BASE
+def build_base(recipe: Recipe, run_dir: Path, checkpoint: Path | None = None) -> Backbone:
+    """Build the host that a run's adapter sits on, with the parts that the run saved.
+
+    Args:
+        recipe: The run's recipe.
+        run_dir: Its directory.
+        checkpoint: Where the host itself is taken from if it stands there, since the run trains it.
+
+    Raises:
+        RunDirectoryError: A saved part does not fit the host.
+    """
+    folders = [folder for folder in (checkpoint, run_dir / BASE) if folder is not None]
+    stored = next((folder for folder in folders if (folder / "config.json").is_file()), None)
     section = recipe.backbone
-    is_stored = (base / "config.json").is_file()
-    backbone = _unnamed(build(_stored(section, base))) if is_stored else build(section)
+    backbone = build(section) if stored is None else _unnamed(build(_stored(section, stored)))
     load_parts(backbone.model, run_dir)
     return backbone
 

@@ -187,9 +187,9 @@ def test_unwrappable_modules_are_refused_with_the_sites_that_work(host: Callable
     ("section", "towers", "phrase"),
     [
         (
-            LoraAdapter(type="lora", sites=("language.atention",)),
+            LoraAdapter(type="lora", sites=("language.attentoin",)),
             {},
-            "unknown site 'language.atention'. Did you mean 'language.attention'?",
+            "unknown site 'language.attentoin'. Did you mean 'language.attention'?",
         ),
         (
             LoraAdapter(type="lora", target_modules="q_prj"),

@@ -37,9 +37,9 @@ GENERATIVE = [
     (["training.extra={local_rank: 0}"], "belong to the launch file"),
     (["training.extra={gradient_accumulation_steps: 2}"], "accumulation follows after launch"),
     (["training.extra={label_smoothing: 0.1}"], "training.extra.label_smoothing = 0.1: unknown field of TrainingArguments. Did you mean 'label_smoothing_factor'?"),
-    ([HELD_OUT, "training.eval_strategy=epoch", "training.early_stopping_patience=2"], "early stopping watches the validation loss: add evaluation.metric_for_best: loss"),
+    ([HELD_OUT, "training.eval_strategy=epoch", "training.early_stopping_patience=2"], "early stopping watches a metric: add evaluation.metric_for_best: loss"),
     ([HELD_OUT, "training.eval_strategy=epoch", "training.save_strategy=no", "evaluation.metric_for_best=loss"], "training.save_strategy = no: the best checkpoint by loss cannot be kept: use save_strategy: epoch"),
-    (["evaluation.metric_for_best=loss"], "evaluation.metric_for_best = loss: the loss is that of the validation set"),
+    (["evaluation.metric_for_best=loss"], "evaluation.metric_for_best = loss: it is measured at validations, and there is no validation set"),
     ([HELD_OUT, "training.eval_strategy=steps", "training.eval_steps=10", "evaluation.metric_for_best=loss"], "training.save_strategy = epoch (default): the best checkpoint must be saved when it is measured: use save_strategy: steps"),
     ([HELD_OUT, "training.eval_strategy=steps", "training.eval_steps=10", "training.save_strategy=steps", "training.save_steps=25", "evaluation.metric_for_best=loss"], "training.save_steps = 25: checkpoints must fall on validations: use a multiple of eval_steps (10)"),
 ]  # fmt: skip
@@ -100,7 +100,7 @@ def refused(path, overrides, message):
         ["towers.projector.train=full", "towers.projector.learning_rate=1e-3"],
         ["training.extra={tf32: true, label_smoothing_factor: 0.1}"],
         ["backbone.attn_implementation=flash_attention_2", "training.bf16=true"],
-        ["evaluation={suite: scienceqa, metric_for_best: accuracy}"],
+        [HELD_OUT, "evaluation={suite: scienceqa, metric_for_best: accuracy}"],
         ["backbone={type: causal_lm, model: a/b}", "data.train={type: messages, path: a.jsonl}"],
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from peft.tuners.tuners_utils import BaseTuner
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vlft.errors import RunDirectoryError
+from vlft.errors import AdapterError, RunDirectoryError
 from vlft.types import Backbone
 
 BASE = "base"
@@ -109,7 +109,11 @@ def load_parts(model: nn.Module, folder: Path) -> tuple[str, ...]:
 
 
 def merge_adapter(backbone: Backbone) -> Backbone:
-    """Fold the adapter into the base and declare the changed weights as local parts."""
+    """Fold the adapter into the base and declare the changed weights as local parts.
+
+    Raises:
+        AdapterError: The adapter's method cannot be merged.
+    """
     if not isinstance(backbone.model, PeftModel):
         return backbone
     marker = adapter_prefix(backbone.model)
@@ -119,5 +123,12 @@ def merge_adapter(backbone: Backbone) -> Backbone:
             changed.add(name.split(f".{marker}", 1)[0] + ".")
         elif ".modules_to_save." in name:
             changed.add(name.split(".modules_to_save.", 1)[0] + ".")
-    merged = backbone.model.merge_and_unload()
+    try:
+        merged = backbone.model.merge_and_unload()
+    except (NotImplementedError, AttributeError) as error:  # how PEFT's methods decline
+        method = backbone.model.peft_config["default"].peft_type
+        raise AdapterError(
+            f"init_from: the adapter of that run ({method}) cannot be merged into its base; start "
+            "from a run with a LoRA-like adapter, or from the base itself"
+        ) from error
     return replace(backbone, model=merged, local_parts=(*backbone.local_parts, *sorted(changed)))

@@ -40,6 +40,8 @@ def draw_curves(runs: Mapping[str, Path], path: Path) -> None:
     figure, axes = pyplot.subplots(
         lines, columns, figsize=(5.2 * columns, 3.2 * lines), squeeze=False, layout="constrained"
     )
+    for axis in axes.flat[len(runs) :]:
+        axis.axis("off")
     for axis, (title, run_dir) in zip(axes.flat, runs.items(), strict=False):
         metrics = [
             json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()
@@ -73,8 +75,10 @@ def draw_predictions(
     columns = min(4, len(images))
     lines = -(-len(images) // columns)
     figure, axes = pyplot.subplots(
-        lines, columns, figsize=(2.7 * columns, 3.5 * lines), squeeze=False, layout="constrained"
+        lines, columns, figsize=(2.7 * columns, 3.6 * lines), squeeze=False
     )
+    # the answers stand below the axes, where no automatic layout sees them
+    figure.subplots_adjust(left=0.02, right=0.98, top=0.95, bottom=0.12, hspace=0.45, wspace=0.08)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, old, new in zip(axes.flat, images, before, after, strict=False):

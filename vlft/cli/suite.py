@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
@@ -50,7 +51,7 @@ class RunSuite(SuiteCallback):
         self.trainer.save_model(str(self._folder), _internal_call=True)
         found: list[dict[str, float]] = [{}]
         if state.is_world_process_zero:
-            found = [self._measure()]
+            found = [self._measure(args.device)]
         if args.world_size > 1:
             dist.broadcast_object_list(found)
         wanted = args.metric_for_best_model
@@ -64,8 +65,9 @@ class RunSuite(SuiteCallback):
             with (self._folder.parent / "metrics.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
-    def _measure(self) -> dict[str, float]:
+    def _measure(self, device: torch.device) -> dict[str, float]:
         backbone = hub.load(self._folder)
+        backbone.model.to(device)
         shutil.rmtree(self._folder)
         numbers = {}
         for spec in self._specs:
@@ -78,6 +80,6 @@ class RunSuite(SuiteCallback):
 
 def suite_callback(recipe: Recipe, run_dir: Path) -> RunSuite | None:
     """Return the callback, or None for a recipe without a suite or without validations."""
-    if recipe.evaluation.suite is None or recipe.training.eval_strategy == "no":
+    if recipe.evaluation.suite is None or recipe.eval_strategy == "no":
         return None
     return RunSuite(recipe, run_dir)

@@ -47,7 +47,7 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
 
         set_seed(recipe.seed)
         if resume_from is not None:
-            backbone = hub.build_base(recipe, run_dir)
+            backbone = hub.build_base(recipe, run_dir, resume_from)
         else:
             source = recipe.init_from
             backbone = (

@@ -230,10 +230,10 @@ def _validation(recipe: Recipe) -> Iterator[Conflict]:
 
 def _best_checkpoint(recipe: Recipe) -> Iterator[Conflict]:
     training, best = recipe.training, recipe.evaluation.metric_for_best
-    if training.early_stopping_patience is not None and best != "loss":
+    if training.early_stopping_patience is not None and best is None:
         yield Conflict(
             "training.early_stopping_patience",
-            "early stopping watches the validation loss: add evaluation.metric_for_best: loss",
+            "early stopping watches a metric: add evaluation.metric_for_best: loss",
         )
     if best is None:
         return
@@ -243,19 +243,20 @@ def _best_checkpoint(recipe: Recipe) -> Iterator[Conflict]:
             f"the best checkpoint by {best} cannot be kept: use save_strategy: "
             f"{training.eval_strategy if training.eval_strategy != 'no' else 'epoch'}",
         )
-    elif best == "loss" and training.eval_strategy == "no":
+    elif recipe.data.validation is None:
         yield Conflict(
             "evaluation.metric_for_best",
-            f"the loss is that of the validation set: set training.eval_strategy: "
-            f"{training.save_strategy} and data.validation",
+            "it is measured at validations, and there is no validation set: give data.validation",
         )
-    elif best == "loss" and training.save_strategy != training.eval_strategy:
+    elif training.eval_strategy == "no":
+        return
+    elif training.save_strategy != training.eval_strategy:
         yield Conflict(
             "training.save_strategy",
             "the best checkpoint must be saved when it is measured: use save_strategy: "
             f"{training.eval_strategy}",
         )
-    elif best == "loss" and (training.save_steps or 0) % (training.eval_steps or 1):
+    elif (training.save_steps or 0) % (training.eval_steps or 1):
         yield Conflict(
             "training.save_steps",
             "checkpoints must fall on validations: use a multiple of eval_steps "

@@ -40,3 +40,10 @@ class Recipe(Section):
     """The published number that the recipe is after; null: none."""
     hub: HubSection = Field(default_factory=HubSection)
     """Where the run is published."""
+
+    @property
+    def eval_strategy(self) -> str:
+        """When the validation set is measured: with checkpoints, if a metric picks the best."""
+        picks_best = self.evaluation.metric_for_best is not None
+        own = self.training.eval_strategy
+        return self.training.save_strategy if own == "no" and picks_best else own

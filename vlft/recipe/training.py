@@ -64,7 +64,8 @@ class TrainingSection(Section):
     logging_steps: int = Field(10, gt=0)
     """Optimizer steps between lines of ``metrics.jsonl``."""
     eval_strategy: Literal["no", "steps", "epoch"] = "no"
-    """When the validation set is measured."""
+    """When the validation set is measured; ``no``: with every checkpoint if
+    ``evaluation.metric_for_best`` picks the best one, else never."""
     eval_steps: int | None = Field(None, gt=0)
     """Optimizer steps between validations, for ``eval_strategy: steps``."""
     save_strategy: Literal["no", "steps", "epoch"] = "epoch"

@@ -116,8 +116,8 @@ def fit(
     for callback in (
         MetricsWriter(run_dir / METRICS),
         GradientProof(backbone, trainer.meter),
+        *([suite] if suite else []),  # before those that look at its metrics
         *_early_stopping(recipe),
-        *([suite] if suite else []),
         Progress(),
         stop,
     ):

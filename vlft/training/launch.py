@@ -67,7 +67,8 @@ def compute_threads(num_workers: int) -> int:
     """Return this process's share of the cores, less one for each data-loading worker.
 
     Compute threads wait for each other many times per step. One that must share its core with a
-    worker makes all of them wait: on two cores, two threads beside a worker train no faster than one.
+    worker makes all of them wait: on two cores, two threads beside a worker train no faster than
+    one.
     """
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - num_workers)
@@ -76,7 +77,6 @@ def compute_threads(num_workers: int) -> int:
 def _fields(recipe: Recipe, launch: Launch, batches: Batches, run_dir: Path) -> dict[str, Any]:
     training = recipe.training
     on_cpu = launch.device == "cpu"
-    has_validation = recipe.data.validation is not None and training.eval_strategy != "no"
     fields: dict[str, Any] = {
         "output_dir": str(run_dir),
         "seed": recipe.seed,
@@ -107,8 +107,8 @@ def _fields(recipe: Recipe, launch: Launch, batches: Batches, run_dir: Path) -> 
         "dataloader_pin_memory": not on_cpu,
         "logging_steps": training.logging_steps,
         "logging_first_step": True,
-        "eval_strategy": training.eval_strategy if has_validation else "no",
-        "eval_steps": training.eval_steps,
+        "eval_strategy": recipe.eval_strategy,
+        "eval_steps": training.eval_steps or training.save_steps,
         "save_strategy": training.save_strategy,
         "save_steps": training.save_steps or 500,
         "save_total_limit": training.save_total_limit,

@@ -6,13 +6,14 @@ checkpoint rotation are the Trainer's.
 
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from transformers import EvalPrediction, Trainer
@@ -109,6 +110,7 @@ class VlftTrainer(Trainer):
         """Return shuffled samples, in an order that depends on seed and epoch alone."""
         dataset = self.train_dataset
         assert isinstance(dataset, Dataset)
+        assert isinstance(dataset, Sized)
         return self._loader(
             dataset,
             batch_size=self.args.train_batch_size,
@@ -132,6 +134,17 @@ class VlftTrainer(Trainer):
             **options,
         )
         return self.accelerator.prepare(loader)
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: nn.Module | None = None
+    ) -> None:
+        """Load an adapter; a host that is trained itself was built from the checkpoint.
+
+        The Trainer compares a host's weights by the names in the file, which for LLaVA are older
+        ones than the model's, and would go on with what it has after a warning.
+        """
+        if isinstance(self.backbone.model, PeftModel):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Build the Trainer's optimizer over groups with their tower's rate and decay."""

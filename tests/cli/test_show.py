@@ -1,0 +1,116 @@
+"""``vlft show`` counts what training would really train and hold."""
+
+import json
+import time
+
+import pytest
+import torch
+
+from vlft.adapters import apply_adapter
+from vlft.backbones import build
+from vlft.recipe import load_recipe
+
+HEADS = "towers={projector: {train: full}}"
+
+
+@pytest.fixture
+def shown(vlft, tiny_recipe):
+    def show(*overrides, family="generative"):
+        called = vlft("show", tiny_recipe[family], *overrides, "--json")
+        assert called.status == 0, called.err
+        return json.loads(called.out)
+
+    return show
+
+
+def real(recipe_path, *overrides):
+    recipe = load_recipe(recipe_path, overrides).recipe
+    return apply_adapter(build(recipe.backbone), recipe.adapter, recipe.towers).model
+
+
+@pytest.mark.parametrize(
+    ("family", "overrides"),
+    [
+        ("generative", []),
+        ("generative", [HEADS]),
+        ("generative", ["adapter={type: full}", "towers={vision: {train: frozen}}"]),
+        ("contrastive", ["adapter.use_dora=true"]),
+    ],
+)
+def test_forecast_is_what_a_real_model_holds(family, overrides, shown, tiny_recipe):
+    found = shown(*overrides, family=family)
+    model = real(tiny_recipe[family], *overrides)
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    heads = sum(p.numel() for n, p in trained.items() if "modules_to_save" in n)
+    adapter = sum(p.numel() for p in trained.values()) - heads
+    assert (found["trainable_parameters"], found["head_parameters"]) == (adapter, heads)
+    assert bool(heads) == (HEADS in overrides)
+    assert sum(t["trainable"] for t in found["towers"]) == adapter + heads
+    assert sum(t["total"] for t in found["towers"]) == sum(p.numel() for p in model.parameters())
+
+    optimizer = torch.optim.AdamW(trained.values())
+    for parameter in trained.values():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+
+    def size(tensors):
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    states = [t for state in optimizer.state.values() for k, t in state.items() if k != "step"]
+    assert found["memory"] == {
+        "weights": size([*model.parameters(), *model.buffers()]),
+        "gradients": size(p.grad for p in trained.values()),
+        "optimizer_states": size(states),
+    }
+
+
+def test_json_holds_the_recipe_and_its_origins(shown):
+    found = shown("training.learning_rate=1e-4")
+    assert found["recipe"]["training"]["learning_rate"] == 1e-4
+    assert found["origins"]["training.learning_rate"] == "command line"
+    assert [tower["name"] for tower in found["towers"]] == ["vision", "projector", "language"]
+
+
+def test_steps(shown):
+    assert shown()["steps"] == 4
+    assert shown("training.max_steps=null", "training.num_train_epochs=3")["steps"] == 24
+    gone = shown("training.max_steps=null", "data.train={type: messages, path: gone.jsonl}")
+    assert gone["steps"] is None
+    assert "'gone.jsonl' does not exist" in gone["steps_reason"]
+
+
+def test_samples_show_what_is_supervised(vlft, tiny_recipe):
+    called = vlft("show", tiny_recipe["generative"], "--samples", "2")
+    assert called.status == 0
+    samples = [line for line in called.out.splitlines() if "[[" in line]
+    assert len(samples) == 2
+    for line in samples:
+        assert "<image>x16what color is" in line
+        assert line.endswith("</s>]]")
+    assert "1 image, 27 tokens (16 of images), 2 supervised" in called.out
+
+
+def test_text_has_the_tables(vlft, tiny_recipe):
+    called = vlft("show", tiny_recipe["generative"], "--model")
+    assert called.status == 0
+    for phrase in ("trained by the adapter   16,384", "optimizer steps          4", "weights  "):
+        assert phrase in called.out
+
+
+def test_full_size_host_is_counted_without_memory(vlft, tmp_path):
+    (tmp_path / "big.yaml").write_text(
+        "backbone: {type: assembled, config: clip_l_llama_7b}\n"
+        "adapter: {type: lora, sites: [language.attention], r: 16}\n"
+        "objective: {type: language_modeling}\n"
+    )
+    start = time.perf_counter()
+    called = vlft("show", str(tmp_path / "big.yaml"), "--json")
+    assert time.perf_counter() - start < 30
+    found = json.loads(called.out)
+    projections, layers, width = 4, 32, 4096
+    assert found["trainable_parameters"] == layers * projections * 16 * (width + width)
+    totals = {tower["name"]: tower["total"] for tower in found["towers"]}
+    assert totals["language"] - found["trainable_parameters"] == pytest.approx(6.738e9, rel=1e-3)
+    assert totals["vision"] == pytest.approx(303.2e6, rel=1e-2)
+    assert found["steps"] is None
+    assert found["steps_reason"] == "data.train is not given"
