@@ -1,6 +1,7 @@
 """Load a model from a run directory, a checkpoint folder or the Hub."""
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,11 +193,14 @@ def _load_run(run_dir: Path, weights: Path) -> Backbone:
         mutation.restore(backbone.model, run_dir)
         backbone.model.load_adapter(str(weights), adapter_name="default")
     else:
-        model = PeftModel.from_pretrained(backbone.model, str(weights))
+        with warnings.catch_warnings():  # missing keys are an error, below
+            warnings.filterwarnings("ignore", "Found missing adapter keys", UserWarning)
+            model = PeftModel.from_pretrained(backbone.model, str(weights))
         backbone = replace(backbone, model=model)
     assert isinstance(backbone.model, PeftModel)
     _require_same_keys(backbone.model, weights)
-    load_parts(backbone.model, weights)
+    if weights != run_dir:  # the run's own parts are in the base already
+        load_parts(backbone.model, weights)
     return backbone
 
 

@@ -112,8 +112,8 @@ MISTAKES = {
         "'text.attention' is in no tower of host type assembled",
     ),
     "unknown site": (
-        ["adapter.sites=[language.atention]"],
-        "unknown site 'language.atention'. Did you mean 'language.attention'?",
+        ["adapter.sites=[language.attentions]"],
+        "unknown site 'language.attentions'. Did you mean 'language.attention'?",
     ),
     "pattern that matches nothing": (
         ["adapter={type: lora, target_modules: q_prj}"],

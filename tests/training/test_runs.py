@@ -255,9 +255,7 @@ def test_a_run_starts_from_another_and_does_not_need_it_later(
 def test_three_runs_in_a_row(train, live, batch, tmp_path):
     first = train(run_dir=tmp_path / "first")
     second = train(f"init_from={first}", run_dir=tmp_path / "second")
-    third = train(
-        f"init_from={second}", "adapter.sites=[language.mlp]", run_dir=tmp_path / "third"
-    )
+    third = train(f"init_from={second}", "adapter.sites=[language.mlp]", run_dir=tmp_path / "third")
     torch.testing.assert_close(
         logits_of(vlft.load(third), batch), logits_of(live[-1], batch), rtol=1e-5, atol=1e-5
     )
@@ -282,9 +280,7 @@ def test_exported_pissa_equals_the_live_model_on_the_untouched_base(train, live,
 
 
 def test_pissa_with_a_tower_trained_whole_saves_both(train, live, batch):
-    run_dir = train(
-        *PISSA, "adapter.sites=[language.attention]", "towers={vision: {train: full}}"
-    )
+    run_dir = train(*PISSA, "adapter.sites=[language.attention]", "towers={vision: {train: full}}")
     torch.testing.assert_close(
         logits_of(vlft.load(run_dir), batch), logits_of(live[0], batch), rtol=1e-3, atol=1e-3
     )
@@ -315,7 +311,11 @@ class Poisoned:
 
         self._left -= 1
         losses = self._objective.loss(outputs, batch, num_items)
-        return Losses({k: v * float("nan") for k, v in losses.parts.items()}) if self._left == 0 else losses
+        return (
+            Losses({k: v * float("nan") for k, v in losses.parts.items()})
+            if self._left == 0
+            else losses
+        )
 
 
 def test_loss_that_is_no_number_stops_the_run_and_spares_the_checkpoint(
@@ -432,7 +432,9 @@ def test_early_stopping_by_a_metric_of_the_suite(train):
 def test_unknown_metric_of_a_suite_is_named(train):
     from vlft.errors import EvaluationError
 
-    with pytest.raises(EvaluationError, match="unknown metric 'accuracies'. Did you mean 'accuracy'"):
+    with pytest.raises(
+        EvaluationError, match=r"unknown metric 'accuracies'\. Did you mean 'accuracy'"
+    ):
         train(
             *EVERY_STEP, "evaluation.suite=scenes/unseen_question", "evaluation.limit=2",
             "evaluation.metric_for_best=accuracies",

@@ -44,6 +44,7 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
             run_directory.write_recipe(run_dir, recipe)
             run_directory.write_environment(run_dir, launch)
         arguments = training_arguments(recipe, launch, batches, run_dir)
+        suite = suite_callback(recipe, run_dir)
 
         set_seed(recipe.seed)
         if resume_from is not None:
@@ -77,7 +78,7 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
         validation=validation,
         collate=pipeline.collator(backbone),
         resume_from=resume_from,
-        suite=suite_callback(recipe, run_dir),
+        suite=suite,
     )
     if done.interrupted:
         again = shlex.join(["vlft", "train", name, *overrides, "--resume"])

@@ -1,0 +1,49 @@
+"""A step in which one rank has images and the other none neither hangs nor differs."""
+
+import json
+
+import pytest
+from PIL import Image
+
+RECIPE = """
+seed: 3
+backbone: {{type: assembled, config: tiny_llava}}
+adapter: {{type: lora, sites: [vision.attention, language.attention], r: 4}}
+data:
+  train: {{type: messages, path: {path}}}
+objective: {{type: language_modeling}}
+training:
+  global_batch_size: 2
+  max_steps: 16
+  learning_rate: 1e-3
+  logging_steps: 1
+  save_strategy: 'no'
+  dataloader_num_workers: 0
+"""
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
+def test_text_only_rank_trains_like_one_process(launch, losses, tmp_path):
+    Image.new("RGB", (48, 48), "red").save(tmp_path / "red.png")
+    records = []
+    for number in range(16):
+        seen = number % 2 == 0
+        asked = "<image>what color is it?" if seen else "what color is the sky?"
+        turns = [
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": "red" if seen else "blue"},
+        ]
+        images = ["red.png"] if seen else []
+        records.append({"id": f"r{number}", "messages": turns, "images": images})
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.format(path=path))
+
+    # One record per rank and step: in two epochs of shuffled records every mixture comes up.
+    one, two = tmp_path / "one", tmp_path / "two"
+    launch(None, str(recipe), f"training.output_dir={one}")
+    launch("cpu_ddp", str(recipe), f"training.output_dir={two}", timeout=120)
+    assert len(losses(two)) == 16
+    assert losses(two) == pytest.approx(losses(one), rel=1e-3)
