@@ -43,6 +43,7 @@ def launch() -> Launch:
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONPATH": str(ROOT),
+            "CUDA_VISIBLE_DEVICES": "",  # the cpu_* launch files are for machines without a GPU
         }
         done = subprocess.run(
             [*start, "vlft", "train", *arguments],

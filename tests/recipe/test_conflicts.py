@@ -41,7 +41,7 @@ GENERATIVE = [
     ([HELD_OUT, "training.eval_strategy=epoch", "training.save_strategy=no", "evaluation.metric_for_best=loss"], "training.save_strategy = no: the best checkpoint by loss cannot be kept: use save_strategy: epoch"),
     (["evaluation.metric_for_best=loss"], "evaluation.metric_for_best = loss: it is measured at validations, and there is no validation set"),
     ([HELD_OUT, "training.eval_strategy=steps", "training.eval_steps=10", "evaluation.metric_for_best=loss"], "training.save_strategy = epoch (default): the best checkpoint must be saved when it is measured: use save_strategy: steps"),
-    ([HELD_OUT, "training.eval_strategy=steps", "training.eval_steps=10", "training.save_strategy=steps", "training.save_steps=25", "evaluation.metric_for_best=loss"], "training.save_steps = 25: checkpoints must fall on validations: use a multiple of eval_steps (10)"),
+    ([HELD_OUT, "training.eval_strategy=steps", "training.eval_steps=10", "training.save_strategy=steps", "training.save_steps=25", "evaluation.metric_for_best=loss"], "training.save_steps = 25: the best checkpoint must be saved when it is measured: use eval_steps (10)"),
 ]  # fmt: skip
 
 CONTRASTIVE = [

@@ -1,6 +1,7 @@
 """``vlft show``: the resolved recipe and, with a model, what it would train and hold."""
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _steps(loaded: "LoadedRecipe") -> tuple[int | None, str | None]:
     batch = recipe.training.global_batch_size
     whole, rest = divmod(size, batch)
     per_epoch = whole + (rest > 0 and not recipe.training.dataloader_drop_last)
-    return int(per_epoch * recipe.training.num_train_epochs), None
+    return math.ceil(per_epoch * recipe.training.num_train_epochs), None
 
 
 def _forecast_text(loaded: "LoadedRecipe") -> str:

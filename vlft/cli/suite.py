@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from vlft.recipe.schema import Recipe
 from vlft.training.fit import SuiteCallback
 
 FOLDER = "evaluating"
+
+LONGEST = timedelta(days=2)
+"""How long the other processes wait for the one that measures."""
 
 
 class RunSuite(SuiteCallback):
@@ -36,6 +40,7 @@ class RunSuite(SuiteCallback):
         self._specs = load_suite(recipe.evaluation.suite)
         self._limit = recipe.evaluation.limit
         self._folder = run_dir / FOLDER
+        self._group: dist.ProcessGroup | None = None
 
     def on_evaluate(
         self,
@@ -50,10 +55,22 @@ class RunSuite(SuiteCallback):
         assert metrics is not None
         self.trainer.save_model(str(self._folder), _internal_call=True)
         found: list[dict[str, float]] = [{}]
+        failed: list[Exception | None] = [None]
         if state.is_world_process_zero:
-            found = [self._measure(args.device)]
+            try:
+                with torch.random.fork_rng():
+                    found = [self._measure(args.device)]
+            except Exception as error:  # raised below, on every process
+                failed = [error]
         if args.world_size > 1:
-            dist.broadcast_object_list(found)
+            if self._group is None:
+                group = dist.new_group(backend="gloo", timeout=LONGEST)
+                assert isinstance(group, dist.ProcessGroup)
+                self._group = group
+            dist.broadcast_object_list(failed, group=self._group)
+            dist.broadcast_object_list(found, group=self._group)
+        if failed[0] is not None:
+            raise failed[0]
         wanted = args.metric_for_best_model
         if wanted is not None and wanted not in ("loss", *found[0]):
             raise EvaluationError(

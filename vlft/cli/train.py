@@ -39,6 +39,8 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
     is_main = is_main_process()
     with run_directory.started(run_dir, resume=resume) if is_main else nullcontext():
         resume_from = run_directory.last_checkpoint(run_dir) if resume else None
+        if resume:
+            run_directory.require_same_recipe(run_dir, recipe)
         if is_main:
             run_directory.remove_incomplete(run_dir)
             run_directory.write_recipe(run_dir, recipe)
@@ -63,12 +65,17 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
 
         assert recipe.data.train is not None  # validate(recipe, launch) refuses a recipe without
         train = pipeline.open_samples(backbone, recipe.data, recipe.data.train, run_dir)
+        if recipe.training.dataloader_drop_last:
+            batch = recipe.training.global_batch_size
+            pipeline.require_one_batch(train, global_batch_size=batch)
         validation = (
             pipeline.open_samples(backbone, recipe.data, recipe.data.validation, run_dir)
             if recipe.data.validation
             else None
         )
         say(pipeline.audit_summary(backbone, train))
+        if validation is not None:
+            pipeline.audit_summary(backbone, validation)
 
     done = fitting.fit(
         recipe=recipe,

@@ -46,6 +46,20 @@ def open_samples(
     )
 
 
+def require_one_batch(samples: EncodedDataset, *, global_batch_size: int) -> None:
+    """Refuse a training set that an epoch of whole batches would leave empty.
+
+    Raises:
+        DataError: With the sizes and what to change.
+    """
+    if len(samples) < global_batch_size:
+        raise DataError(
+            f"{samples.records.name} has {len(samples)} samples, fewer than one global batch of "
+            f"{global_batch_size}: lower training.global_batch_size, or keep the smaller batch "
+            "with training.dataloader_drop_last=false"
+        )
+
+
 def encoder(backbone: Backbone, data: DataSection) -> Encoder:
     """Return what makes a sample of a record for this host."""
     if backbone.family == "contrastive":

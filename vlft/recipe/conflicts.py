@@ -256,10 +256,10 @@ def _best_checkpoint(recipe: Recipe) -> Iterator[Conflict]:
             "the best checkpoint must be saved when it is measured: use save_strategy: "
             f"{training.eval_strategy}",
         )
-    elif (training.save_steps or 0) % (training.eval_steps or 1):
+    elif training.save_steps != training.eval_steps:
         yield Conflict(
             "training.save_steps",
-            "checkpoints must fall on validations: use a multiple of eval_steps "
+            "the best checkpoint must be saved when it is measured: use eval_steps "
             f"({training.eval_steps})",
         )
 

@@ -125,10 +125,14 @@ class StopOnSignal(TrainerCallback):
 
     All ranks stop after the same step: whether one of them was asked is agreed on after each step,
     on the CPU, so that no device is waited for.
+
+    Attributes:
+        stopping: The ranks have agreed to stop.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.stopping = False
+        self._asked = False
         self._process = os.getpid()
         self._previous: dict[int, Any] = {}
         self._group: Any = None
@@ -136,9 +140,9 @@ class StopOnSignal(TrainerCallback):
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a worker that inherited the handler: it serves until the run ends
-        if self.requested and number == signal.SIGINT:
+        if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
+        self._asked = True
         sys.stderr.write(
             "\nstopping after this step, with a checkpoint; press Ctrl-C again to quit now\n"
         )
@@ -156,13 +160,22 @@ class StopOnSignal(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Ask for a checkpoint and the end when any rank was signaled."""
+        asked = torch.tensor(int(self._asked))
         if self._group is not None:
-            asked = torch.tensor(int(self.requested))
             dist.all_reduce(asked, op=dist.ReduceOp.MAX, group=self._group)
-            self.requested = bool(asked.item())
-        if self.requested:
+        if asked.item() and state.global_step < state.max_steps:  # else the run ends anyway
+            self.stopping = True
             control.should_save = True
             control.should_training_stop = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Neither validate nor save again: the epoch was left early, the checkpoint is written."""
+        if self.stopping:
+            control.should_evaluate = False
+            control.should_save = False
+            control.should_log = False
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -128,7 +128,7 @@ def fit(
     finally:
         stop.release()
     trainer.guard.flush()
-    if stop.requested:
+    if stop.stopping:
         return Fit(run_dir, trainer.state.global_step, interrupted=True, best_step=None)
     best = trainer.state.best_model_checkpoint
     export(trainer, run_dir, best=Path(best) if best else None, mutates_base=mutates)

@@ -56,15 +56,23 @@ class GradientProof(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Look at the gradients of towers that are still unproven."""
-        if self._open and not self._before and _rate(kwargs["optimizer"]) > 0:
-            self._look({tower: _has_gradient(self._trained[tower]) for tower in self._open})
+        if not self._before:
+            moving = self._moving(kwargs["optimizer"])
+            self._look({tower: _has_gradient(self._trained[tower]) for tower in moving})
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Under DeepSpeed, look at what has changed."""
-        if self._open and self._before and _rate(kwargs["optimizer"]) > 0:
-            self._look({tower: self._has_changed(tower) for tower in self._open})
+        if self._before:
+            moving = self._moving(kwargs["optimizer"])
+            self._look({tower: self._has_changed(tower) for tower in moving})
+
+    def _moving(self, optimizer: torch.optim.Optimizer) -> list[str]:
+        """Unproven towers whose rate is not zero now."""
+        groups = optimizer.param_groups
+        rates = {group["name"].split(".")[0]: group["lr"] for group in groups}
+        return [tower for tower in self._open if rates.get(tower, 0) > 0]
 
     def _look(self, found: dict[str, bool]) -> None:
         for tower, is_trained in found.items():
@@ -95,7 +103,3 @@ def _snapshot(parameters: list[nn.Parameter]) -> list[Tensor]:
 
 def _has_gradient(parameters: list[nn.Parameter]) -> bool:
     return any(p.grad is not None and bool(p.grad.count_nonzero()) for p in parameters)
-
-
-def _rate(optimizer: torch.optim.Optimizer) -> float:
-    return max(group["lr"] for group in optimizer.param_groups)

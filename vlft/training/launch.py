@@ -5,6 +5,7 @@ never does. On a CPU two arguments must be set together (``use_cpu`` and ``ddp_b
 with one of them alone, training runs and is wrong without an error.
 """
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -13,16 +14,32 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from vlft.errors import LaunchError, RecipeError, unknown
+from vlft.errors import LaunchError, MissingExtraError, RecipeError, unknown
 from vlft.recipe.launch import Launch
 from vlft.recipe.schema import Recipe
 from vlft.recipe.validate import Batches
 
+NOT_OURS = {
+    "average_tokens_across_devices": "losses are always divided by the tokens of all processes",
+    "label_smoothing_factor": "objectives compute the loss, not the Trainer",
+    "train_sampling_strategy": "samples are shuffled by seed and epoch",
+    "dataloader_persistent_workers": "workers start anew each epoch, so that resuming is exact",
+    "dataloader_in_order": "batches always come in order",
+    "group_by_length": "samples are shuffled by seed and epoch",
+}
+"""Fields of ``TrainingArguments`` that our losses and loaders do not read, and why."""
+
 
 def read_launch() -> Launch:
-    """Read the processes and devices of this run from the launcher's environment."""
+    """Read the processes and devices of this run from the launcher's environment.
+
+    Raises:
+        MissingExtraError: The launch file asks for DeepSpeed, which is not installed.
+    """
     use_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("true", "1", "yes")
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
+    if deepspeed and importlib.util.find_spec("deepspeed") is None:
+        raise MissingExtraError("deepspeed", extra="deepspeed", needed_for="a ZeRO launch file")
     device = "cpu" if use_cpu or not torch.cuda.is_available() else "cuda"
     return Launch(
         world_size=int(os.environ.get("WORLD_SIZE", "1")),
@@ -51,6 +68,9 @@ def training_arguments(
     """
     if launch.device == "cpu" and launch.zero_stage:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        # DeepSpeed compiles an operator with ninja, which stands beside this Python.
+        own_programs = str(Path(sys.executable).parent)
+        os.environ["PATH"] = os.pathsep.join([own_programs, os.environ.get("PATH", "")])
     if launch.device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(compute_threads(recipe.training.dataloader_num_workers))
     arguments = TrainingArguments(**_fields(recipe, launch, batches, run_dir))
@@ -130,5 +150,7 @@ def _fields(recipe: Recipe, launch: Launch, batches: Batches, run_dir: Path) -> 
         if name not in TrainingArguments.__dataclass_fields__:
             problem = unknown("field", name, TrainingArguments.__dataclass_fields__)
             raise RecipeError(f"training.extra: {problem}")
+        if name in NOT_OURS:
+            raise RecipeError(f"training.extra: {name} has no effect here: {NOT_OURS[name]}")
         fields[name] = value
     return fields

@@ -38,6 +38,10 @@ class Meter:
         self._images += self.images_in_step
         self._tokens += sum(batch["num_tokens"] for batch in batches)
 
+    def leave_out(self, seconds: float) -> None:
+        """Do not count time that was not spent on training."""
+        self._since += seconds
+
     def read(self) -> dict[str, float]:
         """Return rates since the last reading and start anew."""
         seconds = max(time.perf_counter() - self._since, 1e-9)

@@ -24,8 +24,10 @@ from typing import Any
 
 import torch
 
-from vlft.errors import RunDirectoryError
+from vlft.errors import RecipeError, RunDirectoryError
+from vlft.recipe import load_recipe
 from vlft.recipe.launch import Launch
+from vlft.recipe.origins import leaves
 from vlft.recipe.schema import Recipe
 from vlft.recipe.show import as_yaml
 
@@ -125,6 +127,38 @@ def _is_complete(checkpoint: Path) -> bool:
     return True
 
 
+MAY_CHANGE = {
+    "output_dir", "max_steps", "num_train_epochs", "per_device_train_batch_size",
+    "per_device_eval_batch_size", "dataloader_num_workers", "logging_steps", "save_strategy",
+    "save_steps", "save_total_limit", "report_to", "early_stopping_patience",
+}  # fmt: skip
+"""Fields of ``training`` that a resumed run may have otherwise than it began."""
+
+
+def require_same_recipe(run_dir: Path, recipe: Recipe) -> None:
+    """Refuse to go on with a run under another recipe.
+
+    Raises:
+        RecipeError: Naming the fields that differ, with both values.
+    """
+    path = run_dir / RECIPE
+    if not path.is_file():
+        return
+    before = dict(leaves(load_recipe(path).recipe.model_dump(mode="json")))
+    now = dict(leaves(recipe.model_dump(mode="json")))
+    changed = [
+        f"{'.'.join(keys)} was {before.get(keys)!r} and is {now.get(keys)!r}"
+        for keys in sorted(before.keys() | now.keys())
+        if before.get(keys) != now.get(keys)
+        and not (keys[0] == "training" and keys[1] in MAY_CHANGE)
+    ]
+    if changed:
+        raise RecipeError(
+            f"--resume: {run_dir} began with another recipe: {'; '.join(changed[:3])}. Resume with "
+            "the values it began with, or start a new run with init_from"
+        )
+
+
 def write_recipe(run_dir: Path, recipe: Recipe) -> None:
     """Write the resolved recipe."""
     (run_dir / RECIPE).write_text(as_yaml(recipe), encoding="utf-8")
@@ -133,7 +167,11 @@ def write_recipe(run_dir: Path, recipe: Recipe) -> None:
 def write_environment(run_dir: Path, launch: Launch) -> None:
     """Write what the run was made with."""
     facts = environment() | {"launch": asdict(launch), "command": sys.argv}
-    (run_dir / ENVIRONMENT).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    path = run_dir / ENVIRONMENT
+    if path.is_file():  # resumed: what it began with stays, what it went on with is added
+        first = json.loads(path.read_text(encoding="utf-8"))
+        facts = first | {"resumed": [*first.get("resumed", []), facts]}
+    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def environment() -> dict[str, Any]:

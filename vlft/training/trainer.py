@@ -6,7 +6,7 @@ checkpoint rotation are the Trainer's.
 
 import signal
 import time
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from vlft.recipe.towers import Towers
 from vlft.training.groups import parameter_groups
 from vlft.training.guard import FiniteLossGuard
 from vlft.training.meter import Meter
-from vlft.types import Backbone, Batch, Losses, Objective, Outputs
+from vlft.types import Backbone, Batch, Objective, Outputs
 
 AuxiliaryLoss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
 
@@ -66,9 +66,9 @@ class VlftTrainer(Trainer):
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Batch], Tensor | int | None]:
         """Fetch the micro batches of a step and time the wait for them."""
-        start = time.perf_counter()
-        batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self.meter.count(batches, waited=time.perf_counter() - start)
+        timed = Timed(epoch_iterator)
+        batches, num_items = super().get_batch_samples(timed, num_batches, device)
+        self.meter.count(batches, waited=timed.seconds)
         return batches, num_items
 
     def compute_loss(
@@ -81,11 +81,13 @@ class VlftTrainer(Trainer):
         """Return the objective's loss, scaled so that averaging over ranks gives the global one."""
         outputs = self.loss_family.forward(model, inputs)
         losses = self.loss_family.loss(outputs, inputs, num_items_in_batch)
-        if self.auxiliary_loss is not None:
-            losses = _join(losses, self.auxiliary_loss(outputs, inputs))
         loss = losses.total
-        if num_items_in_batch is not None:
+        parts = 1
+        if num_items_in_batch is not None:  # a share of the step's sum, which the ranks average
             loss = loss * self.accelerator.num_processes
+            parts = self.current_gradient_accumulation_steps
+        if self.auxiliary_loss is not None:  # a mean over this batch
+            loss = loss + sum(self.auxiliary_loss(outputs, inputs).values()) / parts
         self.guard.watch(
             loss.detach(), record_ids=inputs["record_ids"], step=self.state.global_step
         )
@@ -98,7 +100,10 @@ class VlftTrainer(Trainer):
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[None, Tensor, Tensor]:
-        """Return each sample's loss sum and count, so that the mean is exact on any sharding."""
+        """Return each sample's loss sum and count, so that the mean is exact on any sharding.
+
+        (A contrastive loss still depends on the candidates that share a batch.)
+        """
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             sums, counts = self.loss_family.per_sample(
@@ -106,15 +111,26 @@ class VlftTrainer(Trainer):
             )
         return None, sums.double(), counts
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Validate; the time it takes is not counted in the training's throughput."""
+        start = time.perf_counter()
+        metrics = super().evaluate(*args, **kwargs)
+        self.meter.leave_out(time.perf_counter() - start)
+        return metrics
+
     def get_train_dataloader(self) -> DataLoader:
-        """Return shuffled samples, in an order that depends on seed and epoch alone."""
+        """Return shuffled samples, in an order that depends on seed and epoch alone.
+
+        With ``dataloader_drop_last`` an epoch has whole global batches only, on any launch.
+        """
         dataset = self.train_dataset
         assert isinstance(dataset, Dataset)
         assert isinstance(dataset, Sized)
         return self._loader(
             dataset,
             batch_size=self.args.train_batch_size,
-            sampler=RandomSampler(dataset),  # accelerate seeds it, on every rank alike
+            # accelerate seeds it, on every rank alike
+            sampler=RandomSampler(dataset, num_samples=self._whole_batches(len(dataset))),
             drop_last=self.args.dataloader_drop_last,
         )
 
@@ -124,12 +140,19 @@ class VlftTrainer(Trainer):
         assert isinstance(dataset, Dataset)
         return self._loader(dataset, batch_size=self.args.eval_batch_size)
 
+    def _whole_batches(self, size: int) -> int:
+        if not self.args.dataloader_drop_last:
+            return size
+        per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return size - size % (per_step * self.args.world_size)
+
     def _loader(self, dataset: Dataset, **options: Any) -> DataLoader:
         loader = DataLoader(
             dataset,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
             worker_init_fn=leave_signals,
             **options,
         )
@@ -182,6 +205,29 @@ class VlftTrainer(Trainer):
             (folder / "README.md").unlink(missing_ok=True)  # PEFT's card, with blanks to fill in
 
 
+class Timed:
+    """An iterator that knows how long it was waited for.
+
+    Attributes:
+        seconds: Time spent in ``next`` so far.
+    """
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self._iterator = iterator
+        self.seconds = 0.0
+
+    def __iter__(self) -> "Timed":
+        return self
+
+    def __next__(self) -> Any:
+        """Give the next item."""
+        start = time.perf_counter()
+        try:
+            return next(self._iterator)
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
 def leave_signals(worker: int) -> None:
     """Let a data-loading worker outlive Ctrl-C, so that the run can finish its step and save."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -192,7 +238,3 @@ def mean_loss(prediction: EvalPrediction) -> dict[str, float]:
     """Return the mean loss from per-sample sums and counts."""
     sums, counts = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
     return {"loss": float(sums.sum() / max(counts.sum(), 1))}
-
-
-def _join(losses: Losses, extra: Mapping[str, Tensor]) -> Losses:
-    return Losses({**losses.parts, **extra}, losses.weights)

@@ -8,9 +8,7 @@ from vlft.recipe.data.scenes import Scenes
 
 
 def contents(scene) -> frozenset:
-    return frozenset(
-        (o.shape, o.color, o.size, o.texture, o.row, o.column) for o in scene.objects
-    )
+    return frozenset((o.shape, o.color, o.size, o.texture, o.row, o.column) for o in scene.objects)
 
 
 @pytest.mark.parametrize("max_objects", [1, 2])
