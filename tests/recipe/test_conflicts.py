@@ -39,6 +39,7 @@ GENERATIVE = [
     (["training.extra={label_smoothing: 0.1}"], "training.extra.label_smoothing = 0.1: unknown field of TrainingArguments. Did you mean 'label_smoothing_factor'?"),
     ([HELD_OUT, "training.eval_strategy=epoch", "training.early_stopping_patience=2"], "early stopping watches a metric: add evaluation.metric_for_best: loss"),
     ([HELD_OUT, "training.eval_strategy=epoch", "training.save_strategy=no", "evaluation.metric_for_best=loss"], "training.save_strategy = no: the best checkpoint by loss cannot be kept: use save_strategy: epoch"),
+    (["hub.repo_id=me/mine"], "hub.repo_id = me/mine: this version trains and measures, but does not push yet"),
     (["evaluation.metric_for_best=loss"], "evaluation.metric_for_best = loss: it is measured at validations, and there is no validation set"),
     ([HELD_OUT, "training.eval_strategy=steps", "training.eval_steps=10", "evaluation.metric_for_best=loss"], "training.save_strategy = epoch (default): the best checkpoint must be saved when it is measured: use save_strategy: steps"),
     ([HELD_OUT, "training.eval_strategy=steps", "training.eval_steps=10", "training.save_strategy=steps", "training.save_steps=25", "evaluation.metric_for_best=loss"], "training.save_steps = 25: the best checkpoint must be saved when it is measured: use eval_steps (10)"),

@@ -98,7 +98,14 @@ def assert_same_run(found: Path, expected: Path):
         torch.testing.assert_close(weights[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
 
 
-@pytest.mark.parametrize(("step", "overrides"), CASES.values(), ids=CASES)
+QUICK = ("in the second epoch", "every weight")
+TABLE = [
+    pytest.param(*case, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+    for name, case in CASES.items()
+]
+
+
+@pytest.mark.parametrize(("step", "overrides"), TABLE)
 def test_resumed_equals_uninterrupted(step, overrides, train, at, tmp_path):
     options = (*SAVING, *overrides)
     if "adapter={type: full}" in overrides:

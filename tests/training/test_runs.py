@@ -379,6 +379,7 @@ BESTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", BESTS.values(), ids=BESTS)
 def test_best_checkpoint_is_exported(overrides, train, live, batch):
     # A long warm-up: the rate is zero at first, good for some steps, then far too high.
@@ -395,6 +396,7 @@ def test_best_checkpoint_is_exported(overrides, train, live, batch):
     torch.testing.assert_close(logits_of(exported, batch), of_best, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_early_stopping(train):
     run_dir = train(
         *BY_LOSS, "training.max_steps=30", "training.learning_rate=1",

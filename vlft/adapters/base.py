@@ -1,15 +1,14 @@
 """What an adapter is to the rest of vlft: a PEFT config with declared behavior."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from peft import PeftConfig
 from torch import Tensor
 
-from vlft.recipe.adapter import AdapterSection
-from vlft.types import Backbone, Batch, Family, Outputs
+from vlft.types import Batch, Family, Outputs
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,12 @@ class Adapter:
         families: Kinds of host it works on.
         config: PEFT config for a section and the resolved module paths; None trains the towers
             themselves.
-        prepare: Calibration before injection: (backbone, section, batches) to tensors by name.
         auxiliary_loss: An extra named loss from outputs and batch.
     """
 
     flags: Callable[[Any], Flags]
     families: frozenset[Family]
     config: Callable[[Any, list[str]], PeftConfig] | None
-    prepare: Callable[[Backbone, AdapterSection, Iterable[Batch]], Mapping[str, Tensor]] | None = (
-        None
-    )
     auxiliary_loss: Callable[[Outputs, Batch], Mapping[str, Tensor]] | None = None
 
 

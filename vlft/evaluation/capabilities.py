@@ -181,12 +181,12 @@ class ContrastiveModel:
         """Return unit-length text embeddings, float32, on the CPU; long texts are cut."""
         tokenizer = self.backbone.processor.tokenizer
         with evaluating(self.backbone.model) as model:
+            positions = model.config.text_config.max_position_embeddings
+            longest = min(tokenizer.model_max_length, positions)
+            cut = {"padding": True, "truncation": True, "max_length": longest}
             parts = [
                 model.get_text_features(
-                    **_placed(
-                        tokenizer(list(batch), padding=True, truncation=True, return_tensors="pt"),
-                        model,
-                    )
+                    **_placed(tokenizer(list(batch), **cut, return_tensors="pt"), model)
                 ).pooler_output
                 for batch in batched(texts, self.batch_size)
             ]

@@ -43,6 +43,7 @@ def conflicts(recipe: Recipe) -> list[Conflict]:
         _extra,
         _validation,
         _best_checkpoint,
+        _publishing,
     )
     return [conflict for check in checks for conflict in check(recipe)]
 
@@ -261,6 +262,15 @@ def _best_checkpoint(recipe: Recipe) -> Iterator[Conflict]:
             "training.save_steps",
             "the best checkpoint must be saved when it is measured: use eval_steps "
             f"({training.eval_steps})",
+        )
+
+
+def _publishing(recipe: Recipe) -> Iterator[Conflict]:
+    if recipe.hub.repo_id is not None:
+        yield Conflict(
+            "hub.repo_id",
+            "this version trains and measures, but does not push yet: leave it null and upload the "
+            "run directory with `hf upload`",
         )
 
 
