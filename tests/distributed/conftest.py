@@ -17,10 +17,16 @@ LAUNCHES = ROOT / "accelerate_configs"
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def free_port() -> int:
+def find_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Find a port that nothing listens on."""
+    return find_port
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +41,7 @@ def launch() -> Launch:
             if "zero" in config and shutil.which("g++") is None:
                 pytest.skip("ZeRO on the CPU compiles an operator: g++ is not installed")
             file = str(LAUNCHES / f"{config}.yaml")
-            port = ["--main_process_port", str(free_port())] if config != "cpu_single" else []
+            port = ["--main_process_port", str(find_port())] if config != "cpu_single" else []
             start += ["accelerate.commands.launch", "--config_file", file, *port, "-m"]
         environment = {
             **os.environ,

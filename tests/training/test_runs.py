@@ -45,27 +45,6 @@ def logits_of(backbone: Backbone, batch: Batch) -> torch.Tensor:
         return objective.forward(backbone.model, batch)["logits"]
 
 
-@pytest.fixture
-def batch(batches) -> Batch:
-    return batches["tiny_llava"]
-
-
-@pytest.fixture
-def live(monkeypatch):
-    """Catch the backbone that a run trains, to compare it with what is loaded later."""
-    from vlft.training import fit
-
-    caught: list[Backbone] = []
-    original = fit.fit
-
-    def spy(**kwargs):
-        caught.append(kwargs["backbone"])
-        return original(**kwargs)
-
-    monkeypatch.setattr(fit, "fit", spy)
-    return caught
-
-
 # what is in a run directory
 
 
@@ -348,99 +327,6 @@ def test_tower_without_a_gradient_is_named(train, monkeypatch):
     monkeypatch.setattr(adapters, "apply_adapter", cut_off)
     with pytest.raises(NoGradientError, match=r"tower 'vision': 8,192 parameters .* in 10 steps"):
         train("training.max_steps=12")
-
-
-# choosing the best checkpoint
-
-EVERY_STEP = (
-    "training.eval_strategy=steps", "training.eval_steps=1",
-    "training.save_strategy=steps", "training.save_steps=1",
-)  # fmt: skip
-BY_LOSS = (*EVERY_STEP, "evaluation.metric_for_best=loss", "training.save_total_limit=1")
-
-
-def eval_losses(run_dir: Path) -> dict[int, float]:
-    return {line["step"]: line["eval_loss"] for line in metrics_of(run_dir) if "eval_loss" in line}
-
-
-BESTS = {
-    "lora": ("training.learning_rate=0.3", "training.max_steps=6"),
-    "pissa": (
-        "adapter.init_lora_weights=pissa",
-        "training.learning_rate=3",
-        "training.max_steps=3",
-    ),
-    "tower": (
-        "adapter.sites=[language.attention]",
-        "towers={vision: {train: full}}",
-        "training.learning_rate=3",
-        "training.max_steps=4",
-    ),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("overrides", BESTS.values(), ids=BESTS)
-def test_best_checkpoint_is_exported(overrides, train, live, batch):
-    # A long warm-up: the rate is zero at first, good for some steps, then far too high.
-    run_dir = train(
-        *BY_LOSS, *overrides,
-        "training.warmup_steps=60", "training.lr_scheduler_type=constant_with_warmup",
-    )  # fmt: skip
-    measured = eval_losses(run_dir)
-    best = min(measured, key=measured.__getitem__)
-    assert 1 < best < max(measured), measured
-    assert [path.name for path in run_dir.glob("checkpoint-*")] == [f"checkpoint-{best}"]
-    exported = vlft.load(run_dir)
-    of_best = logits_of(vlft.load(run_dir / f"checkpoint-{best}"), batch)
-    torch.testing.assert_close(logits_of(exported, batch), of_best, rtol=1e-4, atol=1e-3)
-
-
-@pytest.mark.slow
-def test_early_stopping(train):
-    run_dir = train(
-        *BY_LOSS, "training.max_steps=30", "training.learning_rate=1",
-        "training.early_stopping_patience=2",
-    )  # fmt: skip
-    measured = eval_losses(run_dir)
-    best = min(measured, key=measured.get)
-    assert max(measured) == best + 2 < 30
-
-
-def test_suite_chooses_the_best(train):
-    run_dir = train(
-        *EVERY_STEP, "evaluation.suite=scenes/unseen_question", "evaluation.limit=8",
-        "evaluation.metric_for_best=accuracy", "training.max_steps=2",
-    )  # fmt: skip
-    measured = [line["accuracy"] for line in metrics_of(run_dir) if "accuracy" in line]
-    assert len(measured) == 2
-    state = json.loads((run_dir / "checkpoint-2" / "trainer_state.json").read_text())
-    assert state["best_metric"] == max(measured)
-    assert not (run_dir / "evaluating").exists()
-
-
-def test_early_stopping_by_a_metric_of_the_suite(train):
-    run_dir = train(
-        *EVERY_STEP,
-        "evaluation.suite=scenes/unseen_question",
-        "evaluation.limit=2",
-        "evaluation.metric_for_best=accuracy",
-        "training.learning_rate=0",
-        "training.early_stopping_patience=1",
-    )
-    assert max(eval_losses(run_dir)) == 2
-
-
-def test_unknown_metric_of_a_suite_is_named(train):
-    from vlft.errors import EvaluationError
-
-    with pytest.raises(
-        EvaluationError, match=r"unknown metric 'accuracies'\. Did you mean 'accuracy'"
-    ):
-        train(
-            *EVERY_STEP, "evaluation.suite=scenes/unseen_question", "evaluation.limit=2",
-            "evaluation.metric_for_best=accuracies",
-        )  # fmt: skip
 
 
 # batches and records

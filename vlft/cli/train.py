@@ -65,9 +65,6 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
 
         assert recipe.data.train is not None  # validate(recipe, launch) refuses a recipe without
         train = pipeline.open_samples(backbone, recipe.data, recipe.data.train, run_dir)
-        if recipe.training.dataloader_drop_last:
-            batch = recipe.training.global_batch_size
-            pipeline.require_one_batch(train, global_batch_size=batch)
         validation = (
             pipeline.open_samples(backbone, recipe.data, recipe.data.validation, run_dir)
             if recipe.data.validation
@@ -76,6 +73,9 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
         say(pipeline.audit_summary(backbone, train))
         if validation is not None:
             pipeline.audit_summary(backbone, validation)
+        if recipe.training.dataloader_drop_last:
+            batch = recipe.training.global_batch_size
+            pipeline.require_one_batch(train, global_batch_size=batch)
 
     done = fitting.fit(
         recipe=recipe,
