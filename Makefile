@@ -42,7 +42,7 @@ check: $(INSTALLED)  ## Lint, format, types, import direction, spelling
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
-	@$(BIN)/pyrefly check --summarize-errors=false 2>$(VENV)/pyrefly.log || { cat $(VENV)/pyrefly.log; exit 1; }
+	@$(BIN)/pyrefly check >$(VENV)/pyrefly.log 2>&1 || { cat $(VENV)/pyrefly.log; exit 1; }
 	@$(BIN)/typos
 	@echo "check: lint, format, imports, types and spelling are fine"
 
