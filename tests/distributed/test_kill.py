@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 LONGER = ("training.max_steps=24", "training.save_strategy=steps", "training.save_steps=3")
 
 
-def start(*arguments: str, config: str | None = None, port: int = 0) -> subprocess.Popen[str]:
+def start(*arguments: str, config: str | None = None, port: int = 0) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m"]
     if config is not None:
         file = str(ROOT / "accelerate_configs" / f"{config}.yaml")
@@ -33,17 +33,16 @@ def start(*arguments: str, config: str | None = None, port: int = 0) -> subproce
         cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
 
 
-def wait_for_steps(run_dir: Path, steps: int, process: subprocess.Popen[str]) -> None:
+def wait_for_steps(run_dir: Path, steps: int, process: subprocess.Popen[bytes]) -> None:
     metrics = run_dir / "metrics.jsonl"
     deadline = time.monotonic() + 180
     while not metrics.is_file() or metrics.read_text().count('"loss"') < steps:
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, "the run ended too early; launch it by hand to see why"
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
