@@ -133,6 +133,11 @@ def test_without_a_launch_there_are_no_batches():
             several(2, zero_stage=3),
             ["which ZeRO-3 splits", "ZeRO-2 launch file"],
         ),
+        (
+            recipe("contrastive"),
+            several(2, zero_stage=3),
+            ["ZeRO-3 cannot split such a tensor", "DDP or ZeRO-2"],
+        ),
     ],
 )
 def test_a_misfit_is_refused_with_what_would_fit(subject, launch, messages):

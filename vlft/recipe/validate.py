@@ -130,6 +130,11 @@ def _check_devices(recipe: Recipe, launch: Launch) -> None:
             "adapter.init_lora_weights = pissa decomposes whole weights, which ZeRO-3 splits: use "
             "a ZeRO-2 launch file, or adapter.init_lora_weights=default"
         )
+    if isinstance(recipe.objective, Contrastive) and launch.zero_stage == 3:
+        raise LaunchError(
+            "objective.type = contrastive: the host's temperature has no axis, and DeepSpeed's "
+            "ZeRO-3 cannot split such a tensor: use a DDP or ZeRO-2 launch file"
+        )
     drops = recipe.training.dataloader_drop_last
     if isinstance(recipe.objective, Contrastive) and launch.world_size > 1 and not drops:
         raise LaunchError(
