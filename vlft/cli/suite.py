@@ -15,6 +15,7 @@ from vlft.errors import EvaluationError, unknown
 from vlft.evaluation.benchmark import load_suite
 from vlft.evaluation.driver import evaluate
 from vlft.recipe.schema import Recipe
+from vlft.training.callbacks import METRICS
 from vlft.training.fit import SuiteCallback
 
 FOLDER = "evaluating"
@@ -79,7 +80,7 @@ class RunSuite(SuiteCallback):
         metrics.update({f"eval_{name}": value for name, value in found[0].items()})
         if state.is_world_process_zero:
             line = {"step": state.global_step, **found[0]}
-            with (self._folder.parent / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            with (self._folder.parent / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
     def _measure(self, device: torch.device) -> dict[str, float]:
