@@ -43,4 +43,4 @@ def test_tokenizer_without_a_limit_needs_one():
     processor = CLIPProcessor(CLIPImageProcessor(), chat_tokenizer())
     with pytest.raises(BackboneError, match=r"set `data.max_length`"):
         PairEncoder(processor)
-    assert PairEncoder(processor, max_length=8).max_length == 8
+    assert PairEncoder(processor, max_length=8).texts.max_length == 8

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlft.data.images import MAX_PIXELS, check_images, open_image
+from vlft.data.images import MAX_PIXELS, check_images, image_size, open_image
 from vlft.data.records import ImageRef, Pair
 from vlft.errors import RecordError
+from vlft.recipe.data import DataSection
 
 
 def jpeg(size=(64, 48)):
@@ -42,8 +43,9 @@ HEADER_FAULTS = {
     "missing": (None, "image not found: 'bad.jpg', looked for at"),
     "empty": (b"", "is empty: 0 bytes"),
     "no image": (b"GIF? no, just text", "is not an image"),
-    "bomb": (png_header(20_000, 20_000), "decompression bomb: more than"),
-    "large": (png_header(10_000, 9_000), "decompression bomb: 10000 x 9000 = 90,000,000 pixels"),
+    "bomb": (png_header(20_000, 20_000), "the limit is 40,000,000; scale the file down, or raise"),
+    "nearly a bomb": (png_header(10_000, 9_000), "the limit is 40,000,000; scale the file down"),
+    "large": (png_header(10_000, 5_000), "is too large: 10000 x 5000 = 50,000,000 pixels"),
 }
 
 
@@ -86,7 +88,44 @@ def test_image_limit_is_in_pixels(tmp_path, write_image):
     assert opened(ref, max_pixels=200).size == (20, 10)
     with pytest.raises(RecordError, match=r"20 x 10 = 200 pixels .* the limit is 199"):
         opened(ref, max_pixels=199)
-    assert MAX_PIXELS == Image.MAX_IMAGE_PIXELS
+    assert DataSection().max_image_pixels == MAX_PIXELS
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("x" * 300, "File name too long"), ("a\0b", "null byte"), ("loop", "oop")],
+    ids=["long", "zero byte", "links in a circle"],
+)
+def test_a_path_that_the_system_refuses_is_a_bad_record(tmp_path, path, reason):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    ref = ImageRef(path=Path(path), root=tmp_path)
+    for look in (opened, partial(image_size, dataset="d", record_id="r")):
+        with pytest.raises(RecordError, match=rf"cannot be looked up \(.*{reason}") as error:
+            look(ref)
+        assert len(str(error.value)) < 400
+
+
+def test_a_png_whose_text_unpacks_to_too_much_is_a_bad_record():
+    def chunk(kind, content):
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "PNG")
+    png, bomb = buffer.getvalue(), chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * (2 << 20)))
+    with pytest.raises(RecordError, match=r"cannot be read: Decompressed data too large"):
+        opened(ImageRef(data=png[:33] + bomb + png[33:]))
+
+
+def test_a_damaged_orientation_is_told_alike_with_and_without_decoding():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 8)).save(buffer, "WEBP", exif=exif)
+    ref = ImageRef(data=buffer.getvalue().replace(b"MM\0*", b"M\xd2\0*", 1))
+    for look in (opened, partial(image_size, dataset="d", record_id="r")):
+        with pytest.raises(RecordError, match=r"cannot be decoded: not a TIFF file"):
+            look(ref)
 
 
 @pytest.mark.parametrize(

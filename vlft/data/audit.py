@@ -10,7 +10,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from vlft.backbones.processors import tokenizer_of
-from vlft.data.encode import IGNORED, EncodedConversation, image_token_ids
+from vlft.data.budget import mismatch
+from vlft.data.encode import IGNORED, EncodedConversation
+from vlft.data.process import image_token_ids
 from vlft.data.records import count_of_images
 from vlft.errors import SupervisionError
 from vlft.types import Batch
@@ -150,13 +152,7 @@ def _feature_problem(sample: EncodedConversation, model: Any) -> str | None:
     expected = sum(count_image_features(model, sample.image_inputs))
     if found == expected:
         return None
-    sizes = ", ".join(f"{width} x {height}" for width, height in sample.image_sizes)
-    return (
-        f"placeholder mismatch: {found} placeholder tokens (id {token}) for "
-        f"{count_of_images(len(sample.image_sizes))} of {sizes} pixels, expected {expected}, the "
-        "number of features that the host makes of them; the processor does not fit the host "
-        "(patch size, image size or feature strategy)"
-    )
+    return mismatch(found, expected, token, sample.image_sizes)
 
 
 def _marked(sample: EncodedConversation, in_image: list[bool], tokenizer: Any) -> str:

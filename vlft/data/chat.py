@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
-from transformers import ProcessorMixin
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from vlft.backbones.processors import tokenizer_of
+from vlft.data.process import is_processor
 from vlft.errors import BackboneError, DataError
 from vlft.types import Message
 
@@ -28,11 +28,6 @@ class Rendered(NamedTuple):
 
     text: str
     answers: tuple[Span, ...]
-
-
-def is_processor(processor: Any) -> bool:
-    """Whether a host's processor takes images too, and is not the tokenizer of a text-only host."""
-    return isinstance(processor, ProcessorMixin)
 
 
 class ChatFormat:

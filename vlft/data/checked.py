@@ -3,15 +3,19 @@
 import json
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from vlft.data.images import check_images
+from vlft.data.images import MAX_PIXELS, check_images
 from vlft.data.records import Record, Records
 from vlft.errors import DataError, RecordError
 
 LISTING = "skipped_records.jsonl"
 """File of a run directory with one line per record that was left out."""
+
+_THREADS = 16  # most of the time they wait for a disk
+_CHUNK = 4096  # records that are given to the threads at once
 
 
 class CheckedRecords:
@@ -43,21 +47,34 @@ class CheckedRecords:
         return self._records[self._kept[index]]
 
 
-def check_all(records: Records) -> CheckedRecords:
+def check_all(records: Records, *, max_pixels: int = MAX_PIXELS) -> CheckedRecords:
     """Read every record and every image header once, and leave the bad ones out.
+
+    Args:
+        records: The data set.
+        max_pixels: A larger image makes its record a bad one (width times height).
 
     Raises:
         DataError: No record is good.
     """
+
+    def fault(index: int) -> RecordError | None:
+        try:
+            check_images(records[index], dataset=records.name, max_pixels=max_pixels)
+        except RecordError as error:
+            return error
+        return None
+
     kept: list[int] = []
     skipped: list[RecordError] = []
-    for index in range(len(records)):
-        try:
-            check_images(records[index], dataset=records.name)
-        except RecordError as error:
-            skipped.append(error)
-        else:
-            kept.append(index)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for start in range(0, len(records), _CHUNK):
+            indices = range(start, min(start + _CHUNK, len(records)))
+            for index, error in zip(indices, pool.map(fault, indices), strict=True):
+                if error is None:
+                    kept.append(index)
+                else:
+                    skipped.append(error)
     if not kept:
         raise DataError(
             f"{records.name}: all {len(records)} records are bad; the first: {skipped[0]}"

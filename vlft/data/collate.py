@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from vlft.backbones.processors import tokenizer_of
-from vlft.data.chat import is_processor
+from vlft.data.budget import HostImages
 from vlft.data.encode import IGNORED, TOKEN_INPUTS, EncodedConversation
 from vlft.data.encode_pair import EncodedPair
+from vlft.data.process import is_processor, process
 from vlft.types import Batch
 
 _BLANK_SIDE = 28  # pixels; small, so that hosts whose token count follows the size give few tokens
@@ -34,21 +35,20 @@ class Blank:
     image_inputs: dict[str, Tensor]
 
 
-def blank_image(processor: Any) -> Blank:
-    """Encode a gray image with a host's processor."""
+def blank_image(processor: Any, host: HostImages | None = None) -> Blank:
+    """Encode a gray image with a host's processor, in as few tokens as the host allows."""
     image = Image.new("RGB", (_BLANK_SIDE, _BLANK_SIDE), (127, 127, 127))
-    encoding = dict(
-        processor(
-            images=[image],
-            text=processor.image_token,
-            add_special_tokens=False,
-            return_tensors="pt",
-        )
+    text = processor.image_token
+    settings = {} if host is None else host.fewest(processor)
+    encoding = process(
+        processor, [text], [[image]], add_special_tokens=False, image_settings=settings
     )
     del encoding["attention_mask"]
+    input_ids, *_ = encoding.pop("input_ids")
+    found = {key: encoding.pop(key)[0] for key in TOKEN_INPUTS if key in encoding}
     return Blank(
-        input_ids=encoding.pop("input_ids")[0],
-        token_inputs={key: encoding.pop(key)[0] for key in TOKEN_INPUTS if key in encoding},
+        input_ids=torch.tensor(input_ids),
+        token_inputs={key: torch.tensor(values) for key, values in found.items()},
         image_inputs=encoding,
     )
 
@@ -85,13 +85,14 @@ class ConversationCollator:
 
     Args:
         processor: The host's processor, or tokenizer for text-only hosts.
+        host: The host's way with images; None: the blank image has what its processor makes of it.
     """
 
-    def __init__(self, processor: Any) -> None:
+    def __init__(self, processor: Any, host: HostImages | None = None) -> None:
         tokenizer: Any = tokenizer_of(processor)
         self.pad_token_id = _pad_token_id(tokenizer)
         self.padding_side: Literal["left", "right"] = tokenizer.padding_side
-        self.blank = blank_image(processor) if is_processor(processor) else None
+        self.blank = blank_image(processor, host) if is_processor(processor) else None
 
     def __call__(self, samples: Sequence[EncodedConversation]) -> Batch:
         """Join samples to a batch.
@@ -136,25 +137,60 @@ class ConversationCollator:
         return _padded(rows, value, length, self.padding_side)
 
 
+def prompt_inputs(
+    processor: Any, encoding: dict[str, Any], *, side: Literal["left", "right"]
+) -> dict[str, Tensor]:
+    """Join what ``process`` gave for prompts to model inputs.
+
+    Args:
+        processor: The host's processor, or tokenizer for text-only hosts.
+        encoding: Values per token as lists, and image tensors.
+        side: Where short prompts are padded.
+    """
+    per_token = {
+        key: [torch.tensor(row) for row in encoding[key]]
+        for key in ("input_ids", *TOKEN_INPUTS)
+        if key in encoding
+    }
+    per_token["attention_mask"] = [torch.ones_like(row) for row in per_token["input_ids"]]
+    length = max(map(len, per_token["input_ids"]))
+    filling = {"input_ids": _pad_token_id(tokenizer_of(processor))}
+    texts = {
+        key: _padded(rows, filling.get(key, 0), length, side) for key, rows in per_token.items()
+    }
+    return {**{key: v for key, v in encoding.items() if isinstance(v, Tensor)}, **texts}
+
+
 class PairCollator:
     """Pads encoded image-text pairs to a contrastive batch (``vlft.types.BATCH_KEYS``).
 
     Args:
         processor: The host's processor.
+        text_length: Tokens that the encoder has padded every text to, as ``Backbone`` says; the
+            host then sees its padding, so there is no attention mask.
     """
 
-    def __init__(self, processor: Any) -> None:
+    def __init__(self, processor: Any, *, text_length: int | None = None) -> None:
+        self.text_length = text_length
         self.pad_token_id = _pad_token_id(processor.tokenizer)
         self.padding_side: Literal["left", "right"] = processor.tokenizer.padding_side
+
+    def texts(self, rows: list[Tensor]) -> dict[str, Int[Tensor, "batch length"]]:
+        """Join the token ids of texts to the inputs of a text tower."""
+        if self.text_length is not None:
+            return {"input_ids": torch.stack(rows)}
+        length = max(map(len, rows))
+        seen = [torch.ones_like(row) for row in rows]
+        return {
+            "input_ids": _padded(rows, self.pad_token_id, length, self.padding_side),
+            "attention_mask": _padded(seen, 0, length, self.padding_side),
+        }
 
     def __call__(self, samples: Sequence[EncodedPair]) -> Batch:
         """Join pairs to a batch."""
         input_ids = [sample.input_ids for sample in samples]
-        length = max(map(len, input_ids))
-        seen = [torch.ones_like(ids) for ids in input_ids]
         return {
-            "input_ids": _padded(input_ids, self.pad_token_id, length, self.padding_side),
-            "attention_mask": _padded(seen, 0, length, self.padding_side),
+            **self.texts(input_ids),
             **_joined([sample.image_inputs for sample in samples]),
             "record_ids": [sample.record_id for sample in samples],
             "num_images": len(samples),

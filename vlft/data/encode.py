@@ -1,71 +1,45 @@
 """A conversation as tensors: rendered by the host's template, tokenized once, answers labeled."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
-from PIL import Image
 from torch import Tensor
 
-from vlft.data.chat import ChatFormat, Rendered, Span, is_processor
-from vlft.data.images import open_image
+from vlft.data.budget import HostImages, fit_images, mismatch
+from vlft.data.chat import ChatFormat, Rendered
+from vlft.data.images import MAX_PIXELS, open_image
+from vlft.data.process import (
+    has_prefix,
+    image_token_ids,
+    one_row_per_image,
+    placeholders,
+    process,
+)
 from vlft.data.records import Conversation, count_of_images
+from vlft.data.sample import (
+    IGNORED,
+    STEP,
+    TOKEN_INPUTS,
+    EncodedConversation,
+    Ready,
+    images_in_order,
+    listed,
+    resized,
+    scaled,
+)
+from vlft.data.spans import after_expansion, tokens_of
 from vlft.errors import DataError, OverlongError, RecordError, SupervisionError
-
-IGNORED = -100
-"""The label of a token that the loss does not see."""
-
-TOKEN_INPUTS = ("token_type_ids", "mm_token_type_ids")
-"""Model inputs with one value per token; every other tensor of a processor belongs to images."""
 
 _ADVICE = {
     "error": "raise `max_length`, or set `overlong` to drop or shrink_image",
     "drop": "raise `max_length`, or set `overlong` to shrink_image",
     "shrink_image": "there is no image to shrink; raise `max_length`",
 }
-_STEP = 0.84  # one step of shrinking: side times 0.84, area times 0.7
 _SHORTEST_SIDE = 16  # pixels; images are not shrunk below
-
-
-@dataclass(frozen=True)
-class EncodedConversation:
-    """One sample as tensors.
-
-    Attributes:
-        dataset: Name of the data set.
-        record_id: Id of the record.
-        input_ids: Token ids, image placeholders included.
-        labels: Token ids where supervised, -100 elsewhere; -100 at position 0.
-        token_inputs: Further inputs with one value per token.
-        image_inputs: The image tensors, images along the first axis.
-        image_sizes: Width and height of each image as decoded, in pixels.
-    """
-
-    dataset: str
-    record_id: str
-    input_ids: Int[Tensor, " tokens"]
-    labels: Int[Tensor, " tokens"]
-    token_inputs: dict[str, Tensor]
-    image_inputs: dict[str, Tensor]
-    image_sizes: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def num_supervised(self) -> int:
-        """Number of tokens that the loss sees."""
-        return int((self.labels != IGNORED).sum())
-
-
-class _Ready(NamedTuple):
-    """A record with its images open and its text rendered, before the processor."""
-
-    record: Conversation
-    dataset: str
-    rendered: Rendered
-    images: list[Image.Image]
 
 
 class ConversationEncoder:
@@ -78,6 +52,10 @@ class ConversationEncoder:
         overlong: When cutting text would take an image token or every supervised token: ``error``
             and ``drop`` raise (what differs is who catches it), ``shrink_image`` scales the images
             down until the sample fits.
+        host: The host's way with images; None: placeholders are not checked against features.
+        image_tokens: Most image tokens of a sample; larger images are scaled down first. It needs
+            ``host``. None: no limit.
+        max_pixels: Larger images are refused before they are decoded.
 
     Raises:
         BackboneError: The host has no chat template.
@@ -89,13 +67,22 @@ class ConversationEncoder:
         *,
         max_length: int | None = None,
         overlong: Literal["error", "drop", "shrink_image"] = "error",
+        host: HostImages | None = None,
+        image_tokens: int | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
+        assert image_tokens is None or host is not None, "a budget needs to know the host"
         self.chat = ChatFormat(processor)
         self.processor = processor
         self.max_length = max_length
         self.overlong = overlong
+        self.host = host
+        self.image_tokens = image_tokens
+        self.max_pixels = max_pixels
         self.image_token_ids = image_token_ids(processor)
-        self._one_row_per_image = self.chat.takes_images and _one_row_per_image(processor)
+        self._placeholders = placeholders(processor)
+        self._has_prefix = has_prefix(processor)
+        self._one_row_per_image = self.chat.takes_images and one_row_per_image(processor)
 
     def __call__(self, record: Conversation, *, dataset: str) -> EncodedConversation:
         """Open the images, render, tokenize, and mark the answers.
@@ -118,32 +105,84 @@ class ConversationEncoder:
             RecordError: As ``__call__``, for the first bad record.
         """
         ready = [self._ready(record, dataset) for record in records]
-        special = {self.chat.adds_special_tokens(one.rendered.text) for one in ready}
-        if len(special) > 1 or (self.chat.takes_images and not self._one_row_per_image):
-            samples = [self._encode([one])[0] for one in ready]
-        else:
-            samples = self._encode(ready)
-        return [self._fit(one, sample) for one, sample in zip(ready, samples, strict=True)]
+        together: dict[Any, list[int]] = {}
+        for index, one in enumerate(ready):
+            special = self.chat.adds_special_tokens(one.rendered.text)
+            alone = index if self.chat.takes_images and not self._one_row_per_image else None
+            kind = (bool(one.images), special, alone, repr(one.settings))
+            together.setdefault(kind, []).append(index)
+        samples = {
+            index: sample
+            for indices in together.values()
+            for index, sample in zip(
+                indices, self._encode([ready[index] for index in indices]), strict=True
+            )
+        }
+        return [self._fit(one, samples[index]) for index, one in enumerate(ready)]
 
-    def _ready(self, record: Conversation, dataset: str) -> _Ready:
+    def _ready(self, record: Conversation, dataset: str) -> Ready:
         try:
             rendered = self._render(record)
         except DataError as error:
             raise RecordError(str(error), dataset=dataset, record_id=record.id) from error
         images = [
-            open_image(record.images[index], dataset=dataset, record_id=record.id)
-            for index in _images_in_order(record)
+            open_image(
+                record.images[index],
+                dataset=dataset,
+                record_id=record.id,
+                max_pixels=self.max_pixels,
+            )
+            for index in images_in_order(record)
         ]
-        return _Ready(record, dataset, rendered, images)
+        ready = Ready(record, dataset, rendered, images)
+        if self.image_tokens is None or not images:
+            return ready
+        within = self._within(ready, self.image_tokens)
+        if within is None:
+            raise OverlongError(
+                f"data.image_tokens_per_sample is {self.image_tokens}, but "
+                f"{count_of_images(len(images))} of {listed(images)} pixels cannot have so few "
+                "tokens on this host at any size; raise it, or leave such samples out with "
+                "data.overlong: drop",
+                dataset=dataset,
+                record_id=record.id,
+            )
+        return within
 
-    def _fit(self, ready: _Ready, sample: EncodedConversation) -> EncodedConversation:
+    def _within(self, ready: Ready, budget: int) -> Ready | None:
+        """Scale images down so that they have at most so many tokens; None where none do."""
+        assert self.host is not None
+        sizes = [image.size for image in ready.images]
+        try:
+            fitted = fit_images(
+                sizes, family=self.host.family, processor=self.processor, budget=budget
+            )
+        except ValueError as error:
+            raise self._refused([ready], error) from error
+        if fitted is None:
+            return None
+        return resized(ready, fitted.sizes)._replace(settings=fitted.settings)
+
+    def _fit(self, ready: Ready, sample: EncodedConversation) -> EncodedConversation:
+        if self.image_tokens is not None and sample.image_inputs:
+            assert self.host is not None
+            found = int((sample.input_ids == self.host.placeholder).sum())
+            if found > self.image_tokens:
+                raise OverlongError(
+                    f"data.image_tokens_per_sample is {self.image_tokens}, but this host makes "
+                    f"{found} tokens of {count_of_images(len(ready.images))}, whatever their size; "
+                    "raise it, or leave such samples out with data.overlong: drop",
+                    dataset=sample.dataset,
+                    record_id=sample.record_id,
+                )
         if self.max_length is None or len(sample.input_ids) <= self.max_length:
             return sample
         fitting = self._cut(sample)
         if fitting is not None:
             return fitting
         if self.overlong == "shrink_image" and ready.images:
-            return self._shrink(sample, ready)
+            flexible = self.host is not None and self.host.family.flexible is not None
+            return (self._shrink_by_budget if flexible else self._shrink)(sample, ready)
         raise self._too_long(sample, _ADVICE[self.overlong])
 
     def _render(self, record: Conversation) -> Rendered:
@@ -154,11 +193,13 @@ class ConversationEncoder:
             )
         token = self.processor.image_token if self.chat.takes_images else None
         for number, message in enumerate(record.messages):
-            if token and any(isinstance(part, str) and token in part for part in message.content):
-                raise DataError(
-                    f"messages[{number}]: the text holds {token!r}, the host's image placeholder, "
-                    "where no image is meant; remove it from the text"
-                )
+            texts = [part for part in message.content if isinstance(part, str)]
+            for mark in self._placeholders:
+                if any(mark in text for text in texts):
+                    raise DataError(
+                        f"messages[{number}]: the text holds {mark!r}, the host's image "
+                        "placeholder, where no image is meant; remove it from the text"
+                    )
         rendered = self.chat.render_answers(record.messages)
         found = rendered.text.count(token) if token else 0
         if found != len(record.images):
@@ -168,7 +209,7 @@ class ConversationEncoder:
             )
         return rendered
 
-    def _encode(self, ready: Sequence[_Ready]) -> list[EncodedConversation]:
+    def _encode(self, ready: Sequence[Ready]) -> list[EncodedConversation]:
         """Encode several samples with one call; several only if each image is one row."""
         encoding = self._process(ready)
         all_ids = encoding.pop("input_ids")
@@ -182,23 +223,41 @@ class ConversationEncoder:
             rows = slice(row, row + len(one.images)) if len(ready) > 1 else slice(None)
             row += len(one.images)
             input_ids = torch.tensor(all_ids[index])
-            answers = _after_expansion(one.rendered.answers, replaced[index])
-            samples.append(
-                EncodedConversation(
-                    dataset=one.dataset,
-                    record_id=one.record.id,
-                    input_ids=input_ids,
-                    labels=self._labels(one, input_ids, _tokens_of(answers, offsets[index])),
-                    token_inputs={k: torch.tensor(v[index]) for k, v in token_inputs.items()},
-                    image_inputs={k: v[rows] for k, v in encoding.items()} if one.images else {},
-                    image_sizes=tuple(image.size for image in one.images),
-                )
+            answers = after_expansion(one.rendered.answers, replaced[index])
+            supervised = tokens_of(answers, offsets[index])
+            per_token = {k: torch.tensor(v[index]) for k, v in token_inputs.items()}
+            if self._has_prefix:
+                per_token["token_type_ids"] = supervised.cumsum(0).clamp(max=1)
+            sample = EncodedConversation(
+                dataset=one.dataset,
+                record_id=one.record.id,
+                input_ids=input_ids,
+                labels=self._labels(one, input_ids, supervised),
+                token_inputs=per_token,
+                image_inputs={k: v[rows] for k, v in encoding.items()} if one.images else {},
+                image_sizes=tuple(image.size for image in one.images),
             )
+            self._check_placeholders(sample)
+            samples.append(sample)
         return samples
+
+    def _check_placeholders(self, sample: EncodedConversation) -> None:
+        """Compare placeholders with the features that the host will make of the images."""
+        if self.host is None or not sample.image_inputs:
+            return
+        token = self.host.placeholder
+        found = int((sample.input_ids == token).sum())
+        expected = self.host.features(sample.image_inputs)
+        if expected is not None and found != expected:
+            raise SupervisionError(
+                mismatch(found, expected, token, sample.image_sizes),
+                dataset=sample.dataset,
+                record_id=sample.record_id,
+            )
 
     def _labels(
         self,
-        one: _Ready,
+        one: Ready,
         input_ids: Int[Tensor, " tokens"],
         supervised: Bool[Tensor, " tokens"],
     ) -> Int[Tensor, " tokens"]:
@@ -213,32 +272,27 @@ class ConversationEncoder:
             )
         return input_ids.masked_fill(~supervised, IGNORED)
 
-    def _process(self, ready: Sequence[_Ready]) -> dict[str, Any]:
+    def _process(self, ready: Sequence[Ready]) -> dict[str, Any]:
         texts = [one.rendered.text for one in ready]
-        images = [image for one in ready for image in one.images]
-        options = {
-            "text": texts,
-            "add_special_tokens": self.chat.adds_special_tokens(texts[0]),
-            "return_offsets_mapping": True,
-        }
         try:
-            if not self.chat.takes_images:
-                return dict(self.processor(**options))
-            return dict(
-                self.processor(
-                    images=images or None,
-                    images_kwargs={"return_tensors": "pt"},
-                    return_text_replacement_offsets=True,
-                    **options,
-                )
+            return process(
+                self.processor,
+                texts,
+                [one.images for one in ready],
+                add_special_tokens=self.chat.adds_special_tokens(texts[0]),
+                return_offsets=True,
+                image_settings=ready[0].settings,
             )
         except ValueError as error:  # such as an image that is 200 times as wide as high
-            reason = " ".join(str(error).split())
-            raise RecordError(
-                f"the host's {type(self.processor).__name__} refuses the record: {reason}",
-                dataset=ready[0].dataset,
-                record_id=", ".join(one.record.id for one in ready),
-            ) from error
+            raise self._refused(ready, error) from error
+
+    def _refused(self, ready: Sequence[Ready], error: ValueError) -> RecordError:
+        reason = " ".join(str(error).split())
+        return RecordError(
+            f"the host's {type(self.processor).__name__} refuses the record: {reason}",
+            dataset=ready[0].dataset,
+            record_id=", ".join(one.record.id for one in ready),
+        )
 
     def _num_image_tokens(self, sample: EncodedConversation) -> int:
         return int(torch.isin(sample.input_ids, self.image_token_ids).sum())
@@ -257,7 +311,37 @@ class ConversationEncoder:
             token_inputs={key: values[:end] for key, values in sample.token_inputs.items()},
         )
 
-    def _shrink(self, sample: EncodedConversation, ready: _Ready) -> EncodedConversation:
+    def _shrink_by_budget(self, sample: EncodedConversation, ready: Ready) -> EncodedConversation:
+        """Encode again within the largest budget of image tokens that fits, found by bisection.
+
+        Raises:
+            OverlongError: Even the smallest images take too many tokens.
+        """
+        assert self.max_length is not None
+        best = None
+        smallest = sample
+        low, high = 0, self._num_image_tokens(sample)
+        while high - low > 1:
+            middle = (low + high) // 2
+            within = self._within(ready, middle)
+            if within is None:  # fewer than any image has
+                low = middle
+                continue
+            smaller = self._encode([within])[0]
+            if len(smaller.input_ids) <= self.max_length:
+                low, best = middle, smaller
+            else:
+                high, smallest = middle, smaller
+        best = best or self._cut(smallest)
+        if best is None:
+            raise self._too_long(
+                sample,
+                f"the smallest images leave {self._num_image_tokens(smallest)} image tokens; "
+                "raise `max_length`",
+            )
+        return best
+
+    def _shrink(self, sample: EncodedConversation, ready: Ready) -> EncodedConversation:
         """Encode again with the largest images that fit.
 
         Steps are tried by bisection, since the number of tokens falls with the image's size.
@@ -267,8 +351,8 @@ class ConversationEncoder:
         """
         assert self.max_length is not None
         shortest = min(min(image.size) for image in ready.images)
-        steps = max(0, int(np.log(max(1.0, shortest / _SHORTEST_SIDE)) / -np.log(_STEP)))
-        smallest = self._encode([_scaled(ready, steps)])[0]
+        steps = max(0, int(np.log(max(1.0, shortest / _SHORTEST_SIDE)) / -np.log(STEP)))
+        smallest = self._encode([scaled(ready, steps)])[0]
         if len(smallest.input_ids) > self.max_length:
             cut = self._cut(smallest)
             if cut is not None:
@@ -284,7 +368,7 @@ class ConversationEncoder:
         too_large, fitting, best = 0, steps, smallest
         while fitting - too_large > 1:
             middle = (too_large + fitting) // 2
-            smaller = self._encode([_scaled(ready, middle)])[0]
+            smaller = self._encode([scaled(ready, middle)])[0]
             if len(smaller.input_ids) <= self.max_length:
                 fitting, best = middle, smaller
             else:
@@ -300,57 +384,3 @@ class ConversationEncoder:
             dataset=sample.dataset,
             record_id=sample.record_id,
         )
-
-
-def image_token_ids(processor: Any) -> Int[Tensor, " ids"]:
-    """Ids of the tokens that stand for an image; empty for a tokenizer of a text-only host."""
-    ids = processor.image_token_ids if is_processor(processor) else ()
-    return torch.tensor([index for index in ids if index is not None], dtype=torch.long)
-
-
-def _images_in_order(record: Conversation) -> list[int]:
-    """Indices of the images in the order in which the turns name them."""
-    return [part for turn in record.messages for part in turn.content if isinstance(part, int)]
-
-
-def _scaled(ready: _Ready, steps: int) -> _Ready:
-    factor = _STEP**steps
-    images = [
-        image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
-        for image in ready.images
-    ]
-    return ready._replace(images=images)
-
-
-def _one_row_per_image(processor: Any) -> bool:
-    """Whether each image becomes one row of every tensor, so that a batch can be split again."""
-    images = [Image.new("RGB", size) for size in ((56, 56), (112, 56))]
-    text = [processor.image_token] * 2
-    encoding = dict(processor(images=images, text=text, images_kwargs={"return_tensors": "pt"}))
-    tensors = [value for value in encoding.values() if isinstance(value, Tensor)]
-    return all(len(tensor) == len(images) for tensor in tensors)
-
-
-def _after_expansion(spans: Sequence[Span], replaced: Sequence[dict[str, Any]]) -> list[Span]:
-    """Move spans of the rendered text to where they are once placeholders are expanded."""
-    ends = [entry["span"][1] for entry in replaced]
-    gained = [0, *(entry["new_span"][1] - entry["span"][1] for entry in replaced)]
-
-    def moved(char: int) -> int:
-        return char + gained[bisect_right(ends, char)]
-
-    return [(moved(start), moved(end)) for start, end in spans]
-
-
-def _tokens_of(spans: Sequence[Span], offsets: Sequence[Span]) -> Bool[Tensor, " tokens"]:
-    """Mark every token from the first to the last that overlaps a span.
-
-    Tokens of blanks alone can have offsets without width; inside a span they count.
-    """
-    starts, ends = np.array(offsets).T
-    marked = torch.zeros(len(offsets), dtype=torch.bool)
-    for start, end in spans:
-        overlapping = np.flatnonzero((starts < end) & (ends > start))
-        if len(overlapping):
-            marked[overlapping[0] : overlapping[-1] + 1] = True
-    return marked

@@ -4,17 +4,24 @@ Sizes are read from the header before anything is decoded, and a path may not le
 """
 
 import io
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vlft.data.records import ImageRef, Record, images_of
 from vlft.errors import RecordError
+from vlft.recipe.data import MAX_IMAGE_PIXELS
 
-MAX_PIXELS = 89_478_485
-"""Largest image that is decoded, in pixels: Pillow's own limit (a quarter GiB of 24-bit color)."""
+MAX_PIXELS = MAX_IMAGE_PIXELS
+"""Largest image that is decoded, in pixels, where nothing else is said."""
+
+_ADVICE = (
+    "scale the file down, or raise the limit (`data.max_image_pixels` of a recipe, "
+    "`max_image_pixels` of a benchmark)"
+)
 
 
 def open_image(
@@ -56,12 +63,55 @@ def check_images(record: Record, *, dataset: str, max_pixels: int = MAX_PIXELS) 
             raise RecordError(str(error), dataset=dataset, record_id=record.id) from error
 
 
+def image_size(
+    ref: ImageRef, *, dataset: str, record_id: str, max_pixels: int = MAX_PIXELS
+) -> tuple[int, int]:
+    """Return the width and height that ``open_image`` gives, in pixels, from the header alone.
+
+    Raises:
+        RecordError: As ``check_images``.
+    """
+    if ref.draw is not None:
+        return ref.draw().size
+    try:
+        with _open_header(ref, max_pixels) as image, _damage_told(_name(ref)):
+            width, height = image.size
+            # For a PNG without the chunk in front, Pillow would decode the image to look for it.
+            has_exif = image.format != "PNG" or "exif" in image.info
+            sideways = has_exif and image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+    except _BadImageError as error:
+        raise RecordError(str(error), dataset=dataset, record_id=record_id) from error
+    return (height, width) if sideways else (width, height)
+
+
+_SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
+
+
 class _BadImageError(Exception):
     """What is wrong with an image, before it is known which record it belongs to."""
 
 
 def _name(ref: ImageRef) -> str:
     return repr(str(ref.path)) if ref.path is not None else f"<{len(ref.data or b'')} bytes>"
+
+
+def _file(path: Path, root: Path) -> tuple[Path, int]:
+    """Return an image's file, which is there and inside the root, and its size in bytes."""
+    try:
+        source = _inside(path, root)
+        if not source.is_file():
+            raise _BadImageError(
+                f"image not found: {str(path)!r}, looked for at {source}; check the path, or set "
+                f"`image_root` (now {root})"
+            )
+        return source, source.stat().st_size
+    except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, a zero byte
+        name = str(path) if len(str(path)) <= 60 else f"{str(path)[:57]}..."
+        reason = (error.strerror if isinstance(error, OSError) else None) or _line(error)
+        raise _BadImageError(
+            f"image path {name!r} cannot be looked up ({reason}); check the path (base64 that is "
+            "not taken for an image needs data:image/png;base64, before it)"
+        ) from error
 
 
 def _inside(path: Path, root: Path) -> Path:
@@ -82,48 +132,49 @@ def _open_header(ref: ImageRef, max_pixels: int) -> Image.Image:
         source, num_bytes = io.BytesIO(ref.data or b""), len(ref.data or b"")
     else:
         assert ref.root is not None
-        source = _inside(ref.path, ref.root)
-        if not source.is_file():
-            raise _BadImageError(
-                f"image not found: {str(ref.path)!r}, looked for at {source}; check the path, or "
-                f"set `image_root` (now {ref.root})"
-            )
-        num_bytes = source.stat().st_size
+        source, num_bytes = _file(ref.path, ref.root)
     if num_bytes == 0:
         raise _BadImageError(f"image {_name(ref)} is empty: 0 bytes, expected an image file")
+    pillow_limit = Image.MAX_IMAGE_PIXELS
+    if pillow_limit is not None and max_pixels > pillow_limit:
+        Image.MAX_IMAGE_PIXELS = max_pixels  # whoever raised our limit means Pillow's as well
     try:
-        with warnings.catch_warnings():
-            # Pillow only warns up to twice its limit; ours is an error.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(source)
+        image = Image.open(source)
     except UnidentifiedImageError:
         raise _BadImageError(
             f"{_name(ref)} is not an image: none of the formats Pillow reads fits its "
             f"{num_bytes} bytes; replace the file"
         ) from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _BadImageError(
-            f"image {_name(ref)} is a decompression bomb: more than {2 * MAX_PIXELS:,} pixels in "
-            f"{num_bytes} bytes, the limit is {max_pixels:,}; scale the file down"
+            f"image {_name(ref)} is too large: {_line(error)} in {num_bytes} bytes, the limit is "
+            f"{max_pixels:,}; {_ADVICE}"
         ) from None
-    except OSError as error:
-        raise _BadImageError(f"image {_name(ref)} cannot be read: {_line(error)}") from error
+    except Exception as error:  # Pillow's plugins raise whatever their parsers trip over
+        raise _BadImageError(
+            f"image {_name(ref)} cannot be read: {_line(error)}; replace the file"
+        ) from error
     width, height = image.size
     if width * height > max_pixels:
         image.close()
         raise _BadImageError(
-            f"image {_name(ref)} is a decompression bomb: {width} x {height} = {width * height:,} "
-            f"pixels in {num_bytes} bytes, the limit is {max_pixels:,}; scale the file down"
+            f"image {_name(ref)} is too large: {width} x {height} = {width * height:,} pixels in "
+            f"{num_bytes} bytes, the limit is {max_pixels:,}; {_ADVICE}"
         )
     return image
 
 
 def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     """Decode, turn upright by the EXIF orientation, and give 8-bit RGB on white."""
+    with image, _damage_told(name):
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def _damage_told(name: str) -> Iterator[None]:
     try:
-        with image:
-            image.load()
-            return _rgb(ImageOps.exif_transpose(image))
+        yield
     except _BadImageError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever their parsers trip over

@@ -4,15 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vlft.adapters.parts import base_model
+from vlft.backbones import class_names
 from vlft.data import open_dataset
 from vlft.data.audit import SampleReport, audit, check_batch, render_report
+from vlft.data.budget import host_images
 from vlft.data.checked import LISTING, append_listing
 from vlft.data.collate import ConversationCollator, PairCollator
 from vlft.data.encode import ConversationEncoder
+from vlft.data.encode_labeled import LabeledEncoder, collate_labeled
 from vlft.data.encode_pair import PairEncoder
 from vlft.data.encoded import EncodedDataset, Encoder
+from vlft.data.mixture import MixedSamples, Samples, epoch_size, first_indices
 from vlft.errors import DataError
-from vlft.recipe.data import DataSection, DatasetSection
+from vlft.recipe.data import DataSection, DatasetSection, MemberSection, Mixture
 from vlft.types import Backbone, Batch
 
 AUDITED = 8
@@ -21,7 +26,7 @@ AUDITED = 8
 
 def open_samples(
     backbone: Backbone, data: DataSection, dataset: DatasetSection, run_dir: Path | None
-) -> EncodedDataset:
+) -> Samples:
     """Open a data set as samples for a host.
 
     Args:
@@ -33,7 +38,18 @@ def open_samples(
     Raises:
         DataError: The data set is missing, empty, or not in the declared format.
     """
-    records = open_dataset(dataset, on_bad_record=data.on_bad_record)
+    if isinstance(dataset, Mixture):
+        members = [_open_one(backbone, data, one, run_dir) for one in dataset.datasets]
+        return MixedSamples(members, dataset)
+    return _open_one(backbone, data, dataset, run_dir)
+
+
+def _open_one(
+    backbone: Backbone, data: DataSection, dataset: MemberSection, run_dir: Path | None
+) -> EncodedDataset:
+    records = open_dataset(
+        dataset, on_bad_record=data.on_bad_record, max_image_pixels=data.max_image_pixels
+    )
     listing = None if run_dir is None else run_dir / LISTING
     if listing is not None and records.skipped:
         append_listing(listing, records.skipped)
@@ -46,15 +62,16 @@ def open_samples(
     )
 
 
-def require_one_batch(samples: EncodedDataset, *, global_batch_size: int) -> None:
+def require_one_batch(samples: Samples, *, global_batch_size: int) -> None:
     """Refuse a training set that an epoch of whole batches would leave empty.
 
     Raises:
         DataError: With the sizes and what to change.
     """
-    if len(samples) < global_batch_size:
+    size = epoch_size(samples)
+    if size < global_batch_size:
         raise DataError(
-            f"{samples.records.name} has {len(samples)} samples, fewer than one global batch of "
+            f"{samples.records.name} has {size} samples, fewer than one global batch of "
             f"{global_batch_size}: lower training.global_batch_size, or keep the smaller batch "
             "with training.dataloader_drop_last=false"
         )
@@ -63,21 +80,44 @@ def require_one_batch(samples: EncodedDataset, *, global_batch_size: int) -> Non
 def encoder(backbone: Backbone, data: DataSection) -> Encoder:
     """Return what makes a sample of a record for this host."""
     if backbone.family == "contrastive":
-        return PairEncoder(backbone.processor, max_length=data.max_length)
+        return PairEncoder(
+            backbone.processor,
+            text_length=backbone.text_length,
+            max_length=data.max_length,
+            max_pixels=data.max_image_pixels,
+        )
+    if backbone.family == "vision":
+        return LabeledEncoder(
+            backbone.processor,
+            labels=class_names(base_model(backbone.model)),
+            max_pixels=data.max_image_pixels,
+        )
+    host = host_images(backbone.model)
+    if data.image_tokens_per_sample is not None and host is None:
+        raise DataError(
+            "data.image_tokens_per_sample: vlft does not know how this host turns images into "
+            "tokens; leave it out, or make the images smaller"
+        )
     return ConversationEncoder(
-        backbone.processor, max_length=data.max_length, overlong=data.overlong
+        backbone.processor,
+        max_length=data.max_length,
+        overlong=data.overlong,
+        host=host,
+        image_tokens=data.image_tokens_per_sample,
+        max_pixels=data.max_image_pixels,
     )
 
 
 def collator(backbone: Backbone) -> Callable[[list[Any]], Batch]:
     """Return what makes a batch of samples for this host."""
-    kind = PairCollator if backbone.family == "contrastive" else ConversationCollator
-    return kind(backbone.processor)
+    if backbone.family == "contrastive":
+        return PairCollator(backbone.processor, text_length=backbone.text_length)
+    if backbone.family == "vision":
+        return collate_labeled
+    return ConversationCollator(backbone.processor, host_images(backbone.model))
 
 
-def audit_samples(
-    backbone: Backbone, samples: EncodedDataset, *, count: int
-) -> tuple[SampleReport, ...]:
+def audit_samples(backbone: Backbone, samples: Samples, *, count: int) -> tuple[SampleReport, ...]:
     """Check the supervision of the first samples of a generative host, and one batch of them.
 
     Raises:
@@ -87,22 +127,29 @@ def audit_samples(
     """
     if backbone.family != "generative":
         raise DataError(f"a {backbone.family} host has no supervised tokens to show")
-    first = [samples[index] for index in range(min(count, len(samples)))]
+    first = [samples[index] for index in first_indices(samples, count)]
     reports = audit(first, processor=backbone.processor, model=backbone.model)
     check_batch(collator(backbone)(first), processor=backbone.processor, dataset=first[0].dataset)
     return tuple(reports)
 
 
-def audit_summary(backbone: Backbone, samples: EncodedDataset) -> str:
+def audit_summary(backbone: Backbone, samples: Samples) -> str:
     """Audit before training; return one line on what the loss will see, and one sample.
 
-    A contrastive host has nothing to supervise: its line tells the number of pairs.
+    Contrastive and vision hosts have no supervised tokens: their line tells the number of samples.
     """
     if backbone.family != "generative":
-        return f"data: {samples.records.name}, {len(samples):,} pairs"
+        kind = "pairs" if backbone.family == "contrastive" else _classes(backbone)
+        return f"data: {samples.records.name}, {len(samples):,} {kind}"
     reports = audit_samples(backbone, samples, count=AUDITED)
     share = sum(report.supervised_share for report in reports) / len(reports)
     return (
         f"data: {samples.records.name}, {len(samples):,} samples; supervised {share:.1%} of the "
         f"tokens, no image token, in the first {len(reports)}\n{render_report(reports[:1])}"
     )
+
+
+def _classes(backbone: Backbone) -> str:
+    new = backbone.local_parts == backbone.towers["head"]
+    note = "; the head is new: the checkpoint has none for these classes" if new else ""
+    return f"labeled images of {len(class_names(base_model(backbone.model)))} classes{note}"

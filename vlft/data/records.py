@@ -1,4 +1,4 @@
-"""The canonical records: every data set gives conversations or image-text pairs in this form.
+"""The canonical records: every data set gives conversations, image-text pairs or labeled images.
 
 A record is light: text, and references to images that are opened in the data-loading workers.
 """
@@ -70,12 +70,29 @@ class Pair:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
-Record: TypeAlias = Conversation | Pair
+@dataclass(frozen=True)
+class Labeled:
+    """An image and the class that it belongs to.
+
+    Attributes:
+        id: Names the record in messages to the user.
+        image: The image.
+        label: Name of its class.
+        meta: What else the data set says, as plain values.
+    """
+
+    id: str
+    image: ImageRef
+    label: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+Record: TypeAlias = Conversation | Pair | Labeled
 
 
 def images_of(record: Record) -> tuple[ImageRef, ...]:
     """The images of a record, in order."""
-    return (record.image,) if isinstance(record, Pair) else record.images
+    return record.images if isinstance(record, Conversation) else (record.image,)
 
 
 def count_of_images(number: int) -> str:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vlft.data.readers.llava_json import LlavaJsonDataset
+from vlft.data.readers.sharegpt import llava_json
 from vlft.errors import DataError, RecordError
 from vlft.recipe.data import LlavaJson
 from vlft.types import Message
@@ -33,7 +33,7 @@ def read(tmp_path):
             path.write_bytes(content)
         else:
             path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        return LlavaJsonDataset(LlavaJson(type="llava_json", path=str(path), **options))
+        return llava_json(LlavaJson(type="llava_json", path=str(path), **options))
 
     return make
 
@@ -66,7 +66,7 @@ def test_items_are_those_of_the_json_parser(read, indent):
 
 
 BAD_FILES = {
-    "object": (b' {"a": 1}', "expected a JSON list of records"),
+    "object": (b' {"a":\n 1}', "expected a JSON list "),
     "broken item": (b'[{"id": 1},\n {"id": }]', "line 2, column 9: not valid JSON in item 2"),
     "no comma": (b'[{"id": 1} {"id": 2}]', "not valid JSON in item 1 (expected ',' or ']')"),
     "cut off": (b'[{"id": 1}, ', "not valid JSON in item 2"),
@@ -91,7 +91,7 @@ BAD_ITEMS = {
         "placeholder mismatch: found 1 <image> marks in `conversations`, expected 0, one for each "
         "image in `image`",
     ),
-    "image": ({**GOOD, "image": 3}, "field `image`: found 3, expected text"),
+    "image": ({**GOOD, "image": 3}, "field `image`: found 3, expected an image: a path"),
 }
 
 

@@ -108,12 +108,12 @@ BAD_LINES = {
         "field `messages[0].content`: found 5, expected text",
     ),
     "part": (
-        turns({"role": "user", "content": [{"type": "image", "path": "a.png"}]}),
+        turns({"role": "user", "content": [{"type": "video", "video": "a.mp4"}]}),
         "field `messages[0].content[0]`: found {",
     ),
     "image path": (
         {"messages": [QUESTION, ANSWER], "images": [5]},
-        "field `images[0]`: found 5, expected text",
+        "field `images[0]`: found 5, expected an image: a path, bytes, base64",
     ),
     "images": (
         {"messages": [QUESTION, ANSWER], "images": "a.png"},

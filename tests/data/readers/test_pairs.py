@@ -54,13 +54,15 @@ def test_negclip_layout():
 def test_missing_column_names_the_near_one_and_all(write_tsv):
     with pytest.raises(DataError) as error:
         read(write_tsv("titles\tfilepath", "x\ty"))
-    assert "line 1: unknown column 'title'. Did you mean 'titles'? Available: " in str(error.value)
+    assert "data.tsv: unknown column 'title'. Did you mean 'titles'? Avail" in str(error.value)
     assert str(error.value).endswith("set `text_column`")
 
 
 def test_other_endings_are_refused(write_tsv):
-    with pytest.raises(DataError, match=r"found the ending '.csv', expected .tsv .* or .jsonl"):
-        read(write_tsv("title,filepath", name="data.csv"))
+    with pytest.raises(DataError, match=r"found the ending '.txt', expected .jsonl, .*; rename or"):
+        read(write_tsv("title,filepath", name="data.txt"))
+    with pytest.raises(DataError, match=r"found the ending '.gz', expected .*; unpack it"):
+        read(write_tsv("title,filepath", name="data.csv.gz"))
 
 
 BAD_ROWS = {
@@ -79,7 +81,7 @@ def test_bad_row(write_tsv, row, phrase):
 
 def test_bad_json_line(write_jsonl):
     data = read(write_jsonl([{"title": "a bus"}, {"title": 5, "filepath": "a.jpg"}]))
-    with pytest.raises(RecordError, match=r"line 1: field `filepath` is missing, expected text"):
+    with pytest.raises(RecordError, match=r"line 1: field `filepath` is missing; .*`image_column`"):
         data[0]
     with pytest.raises(RecordError, match=r"line 2: field `title`: found 5, expected text"):
         data[1]

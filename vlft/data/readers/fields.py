@@ -1,12 +1,10 @@
 """What readers share: checks that name file, row, field, value and expectation; image marks."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from vlft.data.readers.rows import Rows
 from vlft.data.records import Conversation, ImageRef
 from vlft.errors import RecordError
 from vlft.types import Message
@@ -86,32 +84,6 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def json_row(rows: Rows, index: int, *, dataset: str) -> tuple[dict[str, Any], Place]:
-    """Parse a row that must be a JSON object.
-
-    Returns:
-        The object, and its place for further messages.
-
-    Raises:
-        RecordError: The row is not UTF-8, not JSON, or no object.
-    """
-    row = rows.place(index)
-    place = Place(dataset, row, row)
-    try:
-        value = json.loads(rows.read(index).decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise place.error(
-            f"not UTF-8 text ({error.reason} at byte {error.start}); re-encode it"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise place.error(
-            f"not valid JSON: {error.msg} at column {error.colno}; expected one object"
-        ) from error
-    record = place.typed(value, dict, "record")
-    named = record.get("id")
-    return record, Place(dataset, row, row if named is None else str(named))
-
-
 def marked_text(text: str, images: Iterator[int]) -> tuple[str | int, ...]:
     """Split a text at its image marks.
 
@@ -133,32 +105,61 @@ def marked_text(text: str, images: Iterator[int]) -> tuple[str | int, ...]:
     return tuple(piece for piece in pieces if piece != "")
 
 
+class Pictures(Iterator[int]):
+    """The images of a row, numbered in the order in which its turns name them.
+
+    Args:
+        listed: Images that stand in a column of their own; each ``<image>`` mark means the next.
+    """
+
+    def __init__(self, listed: Sequence[ImageRef]) -> None:
+        self.listed = tuple(listed)
+        self.used: list[ImageRef] = []
+        self.marks = 0
+
+    def __next__(self) -> int:
+        """Number the next listed image, for a mark."""
+        self.marks += 1
+        # A mark too many is told by ``conversation``, once all are counted.
+        return self.inline(self.listed[min(self.marks, len(self.listed)) - 1]) if self.listed else 0
+
+    def inline(self, image: ImageRef) -> int:
+        """Number an image that stands in a turn itself."""
+        self.used.append(image)
+        return len(self.used) - 1
+
+
 def conversation(
     place: Place,
-    messages: list[Message],
-    images: list[ImageRef],
+    messages: Sequence[Message],
+    pictures: Pictures,
     *,
     fields: tuple[str, str],
     meta: Mapping[str, Any],
 ) -> Conversation:
     """Join checked parts to a record.
 
+    Where no turn names an image, the listed ones stand before the first question, as in TRL and
+    ms-swift.
+
     Args:
         place: Where the record stands.
         messages: Its turns.
-        images: Its images.
+        pictures: Its images.
         fields: What the format calls turns and images.
         meta: What else it says.
 
     Raises:
         RecordError: Marks and images differ in number, or there is no answer to learn.
     """
-    turns, pictures = fields
-    marks = sum(isinstance(part, int) for message in messages for part in message.content)
-    if marks != len(images):
+    turns, images = fields
+    if pictures.listed and not pictures.marks and any(turn.role == "user" for turn in messages):
+        messages = _images_first(messages, len(pictures.listed))
+        pictures.used = [*pictures.listed, *pictures.used]
+    elif pictures.marks != len(pictures.listed):
         raise place.error(
-            f"placeholder mismatch: found {marks} {MARK} marks in `{turns}`, expected "
-            f"{len(images)}, one for each image in `{pictures}`"
+            f"placeholder mismatch: found {pictures.marks} {MARK} marks in `{turns}`, expected "
+            f"{len(pictures.listed)}, one for each image in `{images}`"
         )
     answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
     if not answers:
@@ -169,9 +170,14 @@ def conversation(
                 f"field `{turns}[{index}]`: found an empty answer, expected text (there would be "
                 "nothing to learn but silence)"
             )
-    return Conversation(place.record_id, tuple(messages), tuple(images), meta)
+    return Conversation(place.record_id, tuple(messages), tuple(pictures.used), meta)
 
 
-def image_root(file: Path, given: str | None) -> Path:
-    """The folder that image paths are relative to and may not leave."""
-    return file.parent if given is None else Path(given).expanduser()
+def _images_first(messages: Sequence[Message], number: int) -> list[Message]:
+    first = next(index for index, turn in enumerate(messages) if turn.role == "user")
+    moved = [
+        replace(turn, content=tuple(p + number if isinstance(p, int) else p for p in turn.content))
+        for turn in messages
+    ]
+    moved[first] = replace(moved[first], content=(*range(number), *moved[first].content))
+    return moved

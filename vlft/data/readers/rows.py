@@ -1,123 +1,162 @@
-"""Rows of a text file by byte offset: a file of any length is indexed once and read row by row."""
+"""The rows of a section, ready for a format: fields checked by name, images wherever they are."""
 
 import json
-import re
-from array import array
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-from vlft.errors import DataError
+from vlft.data.readers.fields import Place
+from vlft.data.readers.image_values import holds_bytes, image_ref
+from vlft.data.records import ImageRef
+from vlft.data.sources import open_source
+from vlft.errors import DataError, near, unknown
+from vlft.recipe.data.files import RowDataset
 
-_BOM = b"\xef\xbb\xbf".decode("latin-1")  # what some editors write before UTF-8 text
-_BLANKS = re.compile(r"[ \t\r\n]*")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class FormatRow:
+    """A row of a data set.
+
+    Attributes:
+        values: Its fields as they are stored.
+        place: Where it stands, for messages.
+        root: Folder that image paths are relative to and may not leave; None: there is none.
+    """
+
+    values: Mapping[str, Any]
+    place: Place
+    root: Path | None
+
+    def get(self, column: str, *, setting: str) -> Any:
+        """Return a field that must be there, whatever its value.
+
+        Args:
+            column: The field.
+            setting: The recipe's field that names it.
+
+        Raises:
+            RecordError: The row lacks it.
+        """
+        if column not in self.values:
+            there = ", ".join(map(str, self.values)) or "nothing"
+            guess = near(column, map(str, self.values))
+            hint = f" (did you mean {guess!r}?)" if guess else ""
+            raise self.place.error(
+                f"field `{column}` is missing{hint}; there is: {there}; set `{setting}`"
+            )
+        return self.values[column]
+
+    def need(self, column: str, kind: type[Value], *, setting: str) -> Value:
+        """Return a field that must be there with a value of a type.
+
+        Raises:
+            RecordError: The row lacks it, or it has another type.
+        """
+        return self.place.typed(self.get(column, setting=setting), kind, column)
+
+    def turns(self, column: str) -> list[Any]:
+        """Return the turns of a conversation, which in CSV stand as JSON text.
+
+        Raises:
+            RecordError: The row lacks them, or they are no list.
+        """
+        if isinstance(self.values.get(column), str):
+            return self.place.typed(listed(self.values[column]), list, column)
+        return self.place.need(self.values, column, list)
+
+    def image(self, value: object, field: str) -> ImageRef:
+        """Refer to an image that a field holds or names.
+
+        Raises:
+            RecordError: The value is no image.
+        """
+        return image_ref(self.place, value, field, root=self.root)
+
+    def images(self, value: object, field: str) -> list[ImageRef]:
+        """Refer to the images of a field: one, a list of them, or none (null, or an empty text).
+
+        Raises:
+            RecordError: A value is no image.
+        """
+        if value is None or value == "":
+            return []
+        value = listed(value)
+        if isinstance(value, list):
+            return [self.image(one, f"{field}[{i}]") for i, one in enumerate(value)]
+        return [self.image(value, field)]
+
+    def meta(self, used: Collection[str]) -> dict[str, Any]:
+        """Return the fields that the format does not use, without images that are stored there."""
+        return {
+            key: value
+            for key, value in self.values.items()
+            if key != "id" and key not in used and not holds_bytes(value)
+        }
+
+
+def listed(value: Any) -> Any:
+    """Read a list that CSV can only hold as JSON text, such as ``["a.png", "b.png"]``."""
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value
 
 
 class Rows:
-    """Where the rows of a file are.
+    """The rows of a section, whatever container they are in.
 
     Args:
-        path: The file; it must not change while it is in use.
-        unit: What a row is called in messages: ``line`` or ``item``.
+        section: The recipe's section.
+        columns: Setting of the recipe to the column it names; each must exist, where every row has
+            the same ones.
+
+    Raises:
+        DataError: The data set cannot be opened, or lacks a column.
     """
 
-    def __init__(self, path: Path, *, unit: str) -> None:
-        self.path = path
-        self.unit = unit
-        self._starts = array("q")  # bytes
-        self._ends = array("q")  # bytes
-        self._numbers = array("q")  # as a reader of the file counts, from 1
+    def __init__(self, section: RowDataset, columns: Mapping[str, str]) -> None:
+        self.name = section.path
+        self._source = open_source(section)
+        given = section.image_root
+        self._root = None if given is None else Path(given).expanduser()
+        size = len(self._source)
+        self._length = size if section.limit is None else min(size, section.limit)
+        self.columns = self._source.columns
+        for setting, column in columns.items():
+            self.require(setting, column)
+
+    def require(self, setting: str, column: str) -> None:
+        """Refuse a column that is not there, where every row has the same ones.
+
+        Args:
+            setting: The recipe's field that names it.
+            column: The column.
+
+        Raises:
+            DataError: With the near match and all columns.
+        """
+        if self.columns is not None and column not in self.columns:
+            raise DataError(
+                f"{self.name}: {unknown('column', column, self.columns)}; set `{setting}`"
+            )
 
     def __len__(self) -> int:
-        return len(self._starts)
+        return self._length
 
-    def add(self, start: int, end: int, number: int) -> None:
-        """Note a row."""
-        self._starts.append(start)
-        self._ends.append(end)
-        self._numbers.append(number)
+    def __getitem__(self, index: int) -> FormatRow:
+        """Read one row; its ``id`` names it in messages.
 
-    def place(self, index: int) -> str:
-        """Say where a row is, such as ``line 12``."""
-        return f"{self.unit} {self._numbers[index]}"
-
-    def read(self, index: int) -> bytes:
-        """Read one row.
-
-        The file is opened for each row, so that nothing is shared between the workers.
+        Raises:
+            RecordError: The row cannot be read.
         """
-        start = self._starts[index]
-        with self.path.open("rb") as file:
-            file.seek(start)
-            return file.read(self._ends[index] - start)
-
-
-def existing_file(path: str) -> Path:
-    """Return the path of a file that is there.
-
-    Raises:
-        DataError: There is no such file.
-    """
-    found = Path(path).expanduser()
-    if not found.is_file():
-        what = "is a folder, expected a file" if found.is_dir() else "does not exist"
-        raise DataError(f"data file {path!r} {what} (looked at {found.absolute()}); check `path`")
-    return found
-
-
-def lines(path: Path, *, limit: int | None = None, skip: int = 0) -> Rows:
-    """Index the lines of a file; blank ones do not count.
-
-    Args:
-        path: The file.
-        limit: Index the first so many lines only.
-        skip: Leave out so many lines at the start, such as a header.
-    """
-    rows = Rows(path, unit="line")
-    end = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            start, end = end, end + len(line)
-            if number > skip and line.strip():
-                rows.add(start, end, number)
-            if len(rows) == limit:
-                break
-    return rows
-
-
-def json_items(path: Path, *, limit: int | None = None) -> Rows:
-    """Index the items of a file that holds one JSON list.
-
-    Raises:
-        DataError: The file is no JSON list.
-    """
-    rows = Rows(path, unit="item")
-    # One character per byte, so positions in the text are offsets in the file. What JSON is built
-    # of is ASCII, so the items' boundaries are found whatever their text says.
-    text = path.read_bytes().decode("latin-1")
-    position = _after_blanks(text, len(_BOM) if text.startswith(_BOM) else 0)
-    if not text.startswith("[", position):
-        raise DataError(
-            f"{path}: found {text[position : position + 20]!r} at its start, expected a JSON list "
-            "of records ([...]); for one record per line use `type: messages`"
-        )
-    decoder = json.JSONDecoder()
-    start = _after_blanks(text, position + 1)
-    while not text.startswith("]", start) and len(rows) != limit:
-        try:
-            _, end = decoder.raw_decode(text, start)
-            position = _after_blanks(text, end)
-            if not text.startswith((",", "]"), position):
-                raise json.JSONDecodeError("expected ',' or ']'", text, position)  # noqa: TRY301
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}, line {error.lineno}, column {error.colno}: not valid JSON in item "
-                f"{len(rows) + 1} ({error.msg}); mend the file"
-            ) from error
-        rows.add(start, end, len(rows) + 1)
-        start = _after_blanks(text, position + 1) if text[position] == "," else position
-    return rows
-
-
-def _after_blanks(text: str, position: int) -> int:
-    found = _BLANKS.match(text, position)
-    assert found is not None
-    return found.end()
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        values, row, folder = self._source[index]
+        named = values.get("id")
+        record_id = row if named in (None, "") else str(named)
+        return FormatRow(values, Place(self.name, row, record_id), self._root or folder)

@@ -8,18 +8,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vlft.data.readers.choices import LETTERS, with_choices
 from vlft.data.readers.fields import Place
-from vlft.data.readers.rows import existing_file
 from vlft.data.records import Conversation, ImageRef
+from vlft.data.sources.paths import existing_file
 from vlft.errors import DataError, unknown
 from vlft.recipe.data import ScienceQA
 from vlft.types import Message
 
-INSTRUCTION = "Answer with the option's letter from the given choices directly."
-"""The sentence that LLaVA and lmms-eval put after the choices."""
-
-LETTERS = "ABCDE"
-"""The data set has two to five choices."""
+MOST_CHOICES = 5
 
 _WITHOUT_FILE = {
     "train": ("train",),
@@ -62,24 +59,18 @@ class ScienceQADataset:
         place = Place(self.name, key, key)
         problem = place.typed(problem, dict, "record")
         choices = place.need(problem, "choices", list)
-        if not 2 <= len(choices) <= len(LETTERS):
-            raise place.wrong("choices", choices, f"2 to {len(LETTERS)} choices")
+        if not 2 <= len(choices) <= MOST_CHOICES:
+            raise place.wrong("choices", choices, f"2 to {MOST_CHOICES} choices")
         answer = place.need(problem, "answer", int)
         if not 0 <= answer < len(choices):
             raise place.wrong("answer", answer, f"an index below the {len(choices)} choices")
         name = problem.get("image")
         images = () if name is None else (self._image(place, key, problem, name),)
         hint = place.typed(problem.get("hint") or "", str, "hint").strip()
-        question = "\n".join(
-            [
-                *([f"Context: {hint}"] if hint else []),
-                place.need(problem, "question", str),
-                *(
-                    f"{letter}. {place.typed(choice, str, 'choices')}"
-                    for letter, choice in zip(LETTERS, choices, strict=False)
-                ),
-                INSTRUCTION,
-            ]
+        asked = place.need(problem, "question", str)
+        question = with_choices(
+            [*([f"Context: {hint}"] if hint else []), asked],
+            [place.typed(choice, str, "choices") for choice in choices],
         )
         return Conversation(
             id=key,

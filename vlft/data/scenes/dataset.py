@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from vlft.data.records import Conversation, ImageRef, Pair
+from vlft.data.records import Conversation, ImageRef, Labeled, Pair
 from vlft.data.scenes.captions import dense_caption
 from vlft.data.scenes.draws import Draws
 from vlft.data.scenes.question_draws import (
@@ -34,6 +34,7 @@ class SceneDataset:
     - ``mixture``: half of each, drawn per sample.
     - ``pairs``: an image with ``max_objects`` objects, and its dense caption. Scenes that are this
       full rarely have equal captions, so that retrieval is well defined.
+    - ``classification``: an image with one object; the class is its shape, or kind of shape.
 
     Args:
         section: The recipe's data section.
@@ -47,7 +48,7 @@ class SceneDataset:
         self.section = section
         self.world = World(
             section.seed,
-            section.max_objects,
+            1 if section.task == "classification" else section.max_objects,
             section.grid,
             section.jitter,
             section.image_size,
@@ -62,7 +63,7 @@ class SceneDataset:
         """Number of samples."""
         return self.section.num_samples
 
-    def __getitem__(self, index: int) -> Conversation | Pair:
+    def __getitem__(self, index: int) -> Conversation | Pair | Labeled:
         """Draw one sample.
 
         Raises:
@@ -78,6 +79,8 @@ class SceneDataset:
                 return self._caption(number)
             case "question_answering":
                 return self._question(number)
+            case "classification":
+                return self._labeled(number)
             case "mixture":
                 draws = Draws((self.world.seed, number, "mixture"))
                 return draws.pick((self._caption, self._question), "task")(number)
@@ -86,6 +89,13 @@ class SceneDataset:
         scene = draw_in(self.world, number, min_objects=self.world.max_objects)
         meta = {"task": "pairs", "scene": number}
         return Pair(f"scene-{number}", image_of(scene), dense_caption(scene), meta)
+
+    def _labeled(self, number: int) -> Labeled:
+        scene = draw_in(self.world, number)
+        thing = scene.objects[0]
+        label = thing.kind if self.section.labels_level == "coarse" else thing.shape
+        meta = {"task": "classification", "scene": number}
+        return Labeled(f"scene-{number}", image_of(scene), label, meta)
 
     def _caption(self, number: int) -> Conversation:
         scene = draw_in(self.world, number)

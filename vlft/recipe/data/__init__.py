@@ -4,12 +4,33 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vlft.recipe.data.files import LlavaJson, Messages, Pairs, ScienceQA
+from vlft.recipe.data.files import (
+    LabeledImages,
+    LlavaJson,
+    Messages,
+    Pairs,
+    QuestionAnswer,
+    ScienceQA,
+    ShareGpt,
+)
+from vlft.recipe.data.mixture import MemberSection, Mixture
 from vlft.recipe.data.scenes import Scenes
 from vlft.recipe.section import Section
 
+MAX_IMAGE_PIXELS = 40_000_000
+"""Largest image (width times height) that is read where nothing else is said."""
+
 DatasetSection = Annotated[
-    Messages | LlavaJson | Pairs | ScienceQA | Scenes, Field(discriminator="type")
+    Messages
+    | ShareGpt
+    | LlavaJson
+    | QuestionAnswer
+    | Pairs
+    | LabeledImages
+    | ScienceQA
+    | Scenes
+    | Mixture,
+    Field(discriminator="type"),
 ]
 
 
@@ -26,6 +47,25 @@ class DataSection(Section):
     """Longest sample in tokens, image tokens included; longer text is cut from its end."""
     overlong: Literal["error", "drop", "shrink_image"] = "error"
     """When cutting text is not enough (image tokens are never cut)."""
+    image_tokens_per_sample: int | None = Field(None, gt=0)
+    """Most image tokens of one sample, over all of its images; larger images are scaled down
+    before they are encoded. Null: what the host's processor makes of them."""
+    max_image_pixels: int = Field(MAX_IMAGE_PIXELS, gt=0)
+    """Refuse a larger image (width times height) before it is decoded."""
 
 
-__all__ = ["DataSection", "DatasetSection", "LlavaJson", "Messages", "Pairs", "Scenes", "ScienceQA"]
+__all__ = [
+    "MAX_IMAGE_PIXELS",
+    "DataSection",
+    "DatasetSection",
+    "LabeledImages",
+    "LlavaJson",
+    "MemberSection",
+    "Messages",
+    "Mixture",
+    "Pairs",
+    "QuestionAnswer",
+    "Scenes",
+    "ScienceQA",
+    "ShareGpt",
+]

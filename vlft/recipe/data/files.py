@@ -1,4 +1,8 @@
-"""Data sets in files on disk."""
+"""Data sets in files on disk or on the Hub: ``type`` is the format, the path's form the container.
+
+Every format but ScienceQA's own layout reads from every container: JSONL, a JSON list, CSV, TSV,
+Parquet, Arrow, a folder of ``save_to_disk``, and a data set of the Hub.
+"""
 
 from typing import Literal
 
@@ -6,39 +10,106 @@ from pydantic import Field, model_validator
 
 from vlft.recipe.section import Contradiction, Section
 
+HUB = "hub:"
+"""Stands before the id of a data set of the Hub: ``hub:user/name``."""
+
 
 class FileDataset(Section):
-    """A data set read from a file."""
+    """A data set read from files."""
 
     path: str
-    """The file (or, for ScienceQA, the folder); a relative path starts at the working directory."""
+    """The file, a pattern (``data/train-*.parquet``), a folder that ``save_to_disk`` wrote, or
+    ``hub:user/name``; a relative path starts at the working directory."""
     image_root: str | None = None
     """Folder that image paths are relative to and may not leave; null: the file's folder."""
     limit: int | None = Field(None, gt=0)
     """Use the first so many records."""
 
 
-class Messages(FileDataset):
-    """JSONL with ``messages`` (role, content) and ``images`` (paths) per line."""
+class RowDataset(FileDataset):
+    """A data set of rows, in any container."""
+
+    split: str | None = None
+    """Split of a Hub data set or of a ``save_to_disk`` folder with several, such as ``train`` or
+    ``train[:10%]``; null: ``train``."""
+    subset: str | None = None
+    """Configuration of a Hub data set (its ``name`` in ``load_dataset``); null: its only one."""
+    revision: str | None = None
+    """Commit, tag or branch of a Hub data set; null: its newest, which is not reproducible."""
+
+    @model_validator(mode="after")
+    def _hub_fields(self) -> "RowDataset":
+        for field in ("subset", "revision"):
+            if getattr(self, field) is not None and not self.path.startswith(HUB):
+                raise Contradiction(
+                    field,
+                    "only data sets of the Hub have it: write path: hub:user/name, or leave it out",
+                )
+        return self
+
+
+class Messages(RowDataset):
+    """Rows with ``messages`` (role, content) and ``images``; OpenAI's content lists as well."""
 
     type: Literal["messages"]
-    """File format."""
+    """Format of a row."""
 
 
-class LlavaJson(FileDataset):
+class ShareGpt(RowDataset):
+    """Rows in ShareGPT's form: turns with a speaker and a text, and a list of images."""
+
+    type: Literal["sharegpt"]
+    """Format of a row."""
+    messages_column: str | None = None
+    """Column with the turns; null: ``conversations`` or ``messages``."""
+    images_column: str | None = None
+    """Column with one image or a list; null: ``images`` or ``image``."""
+    system_column: str | None = None
+    """Column with the system prompt; null: ``system``, where there is one."""
+    role_tag: str | None = None
+    """Key of a turn's speaker; null: ``from`` or ``role``."""
+    content_tag: str | None = None
+    """Key of a turn's text; null: ``value`` or ``content``."""
+    user_tag: str | None = None
+    """Name of the user; null: ``human`` or ``user``."""
+    assistant_tag: str | None = None
+    """Name of the assistant; null: ``gpt`` or ``assistant``."""
+    system_tag: str = "system"
+    """Name of who gives the system prompt in a turn of its own."""
+
+
+class LlavaJson(RowDataset):
     """LLaVA's JSON: a list of records with ``conversations`` and ``image``."""
 
     type: Literal["llava_json"]
-    """File format."""
+    """Format of a row."""
 
 
-class Pairs(FileDataset):
-    """Image-text pairs in TSV (with header) or JSONL."""
+class QuestionAnswer(RowDataset):
+    """Rows with a question and its answer, and images and options in columns of their own."""
+
+    type: Literal["question_answer"]
+    """Format of a row."""
+    question_column: str = "question"
+    """Column with the question, or with TRL's conversational ``prompt``."""
+    answer_column: str = "answer"
+    """Column with the answer: text, a number, a list of answers (the most frequent one is learned),
+    an option's index, letter or text, or TRL's conversational ``completion``."""
+    image_column: str | None = "image"
+    """Column with one image, a list, or nothing; null: the questions are text alone."""
+    options_column: str | tuple[str, ...] | None = None
+    """Column with the list of options, or the columns that hold one each; null: none."""
+    system_column: str | None = None
+    """Column with the system prompt; null: none."""
+
+
+class Pairs(RowDataset):
+    """Image-text pairs."""
 
     type: Literal["pairs"]
-    """File format."""
+    """Format of a row."""
     image_column: str = "filepath"
-    """Column or key with the image path (open_clip's name by default)."""
+    """Column or key with the image (open_clip's name by default)."""
     text_column: str = "title"
     """Column or key with the caption (open_clip's name by default)."""
 
@@ -47,6 +118,17 @@ class Pairs(FileDataset):
         if self.image_column == self.text_column:
             raise Contradiction("text_column", "image and caption cannot share one column")
         return self
+
+
+class LabeledImages(RowDataset):
+    """Images with a class each: rows in any container, or a folder with one folder per class."""
+
+    type: Literal["classification"]
+    """Format of a row."""
+    image_column: str = "image"
+    """Column or key with the image."""
+    label_column: str = "label"
+    """Column or key with the class name."""
 
 
 class ScienceQA(FileDataset):

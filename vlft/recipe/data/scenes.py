@@ -37,9 +37,12 @@ class Scenes(Section):
 
     type: Literal["scenes"]
     """The generated world."""
-    task: Literal["question_answering", "captioning", "pairs", "mixture"] = "question_answering"
+    task: Literal["question_answering", "captioning", "pairs", "mixture", "classification"] = (
+        "question_answering"
+    )
     """What a sample is: a question with its answer, a dense caption to write, an image-text pair
-    (of ``max_objects`` objects), or questions and captions, half of each."""
+    (of ``max_objects`` objects), questions and captions, half of each, or one object to classify by
+    its shape."""
     questions: tuple[QuestionType, ...] = ()
     """Question types to draw from, each equally often; empty: all (``vlft list questions``)."""
     options: bool = False
@@ -58,9 +61,11 @@ class Scenes(Section):
     grid: int = Field(4, ge=2, le=9)
     """Cells per side that objects are placed on; aligned with the tiny hosts' patches."""
     max_objects: int = Field(2, ge=1, le=4)
-    """Largest number of objects in a scene."""
+    """Largest number of objects in a scene; ``classification`` shows one."""
     jitter: bool = False
     """Move objects off the grid by up to a quarter of a cell, into free space only."""
+    labels_level: Literal["fine", "coarse"] = "fine"
+    """Classes of ``task: classification``: the 12 shapes, or the 4 kinds of shape."""
 
     @model_validator(mode="after")
     def _fits(self) -> "Scenes":
@@ -71,10 +76,15 @@ class Scenes(Section):
                 f"{MIN_CELL * self.grid}",
             )
         for field in ("questions", "options"):
-            if getattr(self, field) and self.task in ("captioning", "pairs"):
+            if getattr(self, field) and self.task in ("captioning", "pairs", "classification"):
                 raise Contradiction(
                     field,
                     f"task {self.task} asks no questions: use task: question_answering or "
                     f"mixture, or leave `{field}` out",
                 )
+        if self.task != "classification" and self.labels_level != "fine":
+            raise Contradiction(
+                "labels_level",
+                f"task {self.task} has no classes: use task: classification, or leave it out",
+            )
         return self

@@ -3,8 +3,8 @@
 import json
 
 from vlft.data.images import open_image
-from vlft.data.readers.llava_json import LlavaJsonDataset
 from vlft.data.readers.messages import MessagesDataset
+from vlft.data.readers.sharegpt import llava_json
 from vlft.recipe.data import LlavaJson, Messages
 
 
@@ -32,9 +32,7 @@ def test_messages_name_each_image_once(written):
 
 
 def test_our_readers_read_both(written):
-    llava = LlavaJsonDataset(
-        LlavaJson(type="llava_json", path=str(written("llava_json") / "llava.json"))
-    )
+    llava = llava_json(LlavaJson(type="llava_json", path=str(written("llava_json") / "llava.json")))
     messages = MessagesDataset(
         Messages(type="messages", path=str(written("messages") / "messages.jsonl"))
     )
