@@ -15,9 +15,22 @@ from transformers import PreTrainedModel
 from vlft.adapters import apply_adapter, mutation
 from vlft.adapters.parts import BASE, load_parts, merge_adapter, read_parts
 from vlft.backbones import build
+from vlft.backbones.image_text_to_text import FAMILIES
+from vlft.backbones.open_clip_model import CONFIG as OPEN_CLIP_CONFIG
+from vlft.backbones.quantization import quantize
 from vlft.errors import BackboneError, RunDirectoryError
 from vlft.recipe import load_recipe
-from vlft.recipe.backbone import Assembled, BackboneSection, CausalLM, Clip, ImageTextToText
+from vlft.recipe.backbone import (
+    Assembled,
+    BackboneSection,
+    CausalLM,
+    Clip,
+    ImageTextToText,
+    OpenClip,
+    Siglip,
+    Vision,
+)
+from vlft.recipe.evaluation import EvaluationSection
 from vlft.recipe.schema import Recipe
 from vlft.types import Backbone
 
@@ -25,12 +38,14 @@ RECIPE = "recipe.yaml"
 ADAPTER_CONFIG = "adapter_config.json"
 
 
-def load(path_or_hub_id: str | Path) -> Backbone:
+def load(path_or_hub_id: str | Path, *, quantized: bool = True) -> Backbone:
     """Load what training or anybody else wrote, on the CPU, ready for evaluation.
 
     Args:
         path_or_hub_id: A run directory, one of its checkpoints, a checkpoint folder of
             transformers, or ``hub:user/name@revision`` (``hub:`` may be left out).
+        quantized: Whether a base that the run trained on quantized is quantized again; without, an
+            adapter sits on the exact weights, and answers differ a little from the training's.
 
     Raises:
         RunDirectoryError: A run directory lacks a file, or weights do not fit the host.
@@ -38,7 +53,10 @@ def load(path_or_hub_id: str | Path) -> Backbone:
     """
     folder = locate(path_or_hub_id)
     run_dir = run_of(folder)
-    backbone = build(section_of(folder)) if run_dir is None else _load_run(run_dir, folder)
+    if run_dir is None:
+        backbone = build(section_of(folder))
+    else:
+        backbone = _load_run(run_dir, folder, quantized=quantized)
     backbone.model.eval()
     return backbone
 
@@ -57,7 +75,7 @@ def load_merged(path_or_hub_id: str | Path, section: BackboneSection) -> Backbon
         RunDirectoryError: The run has another kind of host than ``section``.
     """
     folder = locate(path_or_hub_id)
-    backbone = load(folder)
+    backbone = load(folder, quantized=False)
     if backbone.family != section.family or set(backbone.towers) != set(section.tower_names):
         raise RunDirectoryError(
             f"init_from: {path_or_hub_id} is a {backbone.type} host, but backbone.type = "
@@ -65,7 +83,8 @@ def load_merged(path_or_hub_id: str | Path, section: BackboneSection) -> Backbon
         )
     merged = merge_adapter(backbone)
     run_dir = run_of(folder)
-    if run_dir is None or _is_whole(run_dir, folder) or _recipe_of(run_dir).backbone != section:
+    other = run_dir is None or not _same_host(_recipe_of(run_dir).backbone, section)
+    if run_dir is None or other or _is_whole(run_dir, folder):
         return _unnamed(replace(merged, local_parts=("",)))
     parts = read_parts(run_dir) | read_parts(folder)
     return replace(merged, local_parts=(*merged.local_parts, *parts))
@@ -99,11 +118,10 @@ def run_of(folder: Path) -> Path | None:
     return next((path for path in (folder, folder.parent) if (path / RECIPE).is_file()), None)
 
 
-def suite_of(folder: Path) -> list[str]:
-    """Return the suite that the recipe of a run or checkpoint names, as a list of none or one."""
+def evaluation_of(folder: Path) -> EvaluationSection | None:
+    """Return what the recipe of a run says about benchmarks; None where there is no recipe."""
     run_dir = run_of(folder)
-    suite = None if run_dir is None else _recipe_of(run_dir).evaluation.suite
-    return [] if suite is None else [suite]
+    return None if run_dir is None else _recipe_of(run_dir).evaluation
 
 
 def section_of(folder: Path) -> BackboneSection:
@@ -112,6 +130,8 @@ def section_of(folder: Path) -> BackboneSection:
     Raises:
         BackboneError: There is no ``config.json``.
     """
+    if not (folder / "config.json").is_file() and (folder / OPEN_CLIP_CONFIG).is_file():
+        return OpenClip(type="open_clip", model=str(folder))
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
@@ -119,10 +139,18 @@ def section_of(folder: Path) -> BackboneSection:
             f"{folder} holds neither recipe.yaml nor a readable config.json: it is no run "
             "directory and no checkpoint"
         ) from error
-    if config.get("model_type") == "clip":
+    kind, architectures = str(config.get("model_type")), config.get("architectures") or [""]
+    if kind == "clip" and architectures[0] != "CLIPForImageClassification":
         return Clip(type="clip", model=str(folder))
+    if kind in ("siglip", "siglip2") and "ImageClassification" not in architectures[0]:
+        return Siglip(type="siglip", model=str(folder))
+    if kind == "open_clip":
+        return OpenClip(type="open_clip", model=str(folder))
+    if architectures[0].endswith("ForImageClassification"):
+        return Vision(type="vision", model=str(folder))
     if "vision_config" in config:
-        return ImageTextToText(type="image_text_to_text", model=str(folder))
+        sites = None if kind in FAMILIES else "auto"
+        return ImageTextToText(type="image_text_to_text", model=str(folder), sites=sites)
     return CausalLM(type="causal_lm", model=str(folder))
 
 
@@ -140,7 +168,10 @@ def build_base(recipe: Recipe, run_dir: Path, checkpoint: Path | None = None) ->
     folders = [folder for folder in (checkpoint, run_dir / BASE) if folder is not None]
     stored = next((folder for folder in folders if (folder / "config.json").is_file()), None)
     section = recipe.backbone
-    backbone = build(section) if stored is None else _unnamed(build(_stored(section, stored)))
+    if stored is None:
+        backbone = build(section)
+    else:
+        backbone = _unnamed(build(stored_section(section, stored)))
     load_parts(backbone.model, run_dir)
     return backbone
 
@@ -156,16 +187,30 @@ def _unnamed(backbone: Backbone) -> Backbone:
     return backbone
 
 
-def _stored(section: BackboneSection, folder: Path) -> BackboneSection:
-    """Return the section of a host whose weights stand in a folder of the run."""
+def stored_section(section: BackboneSection, folder: Path) -> BackboneSection:
+    """Return the section of a host whose weights stand in a folder now.
+
+    Args:
+        section: What the recipe says of the host.
+        folder: A checkpoint folder.
+    """
     kind = "image_text_to_text" if isinstance(section, Assembled) else section.type
     values = {
         "type": kind,
         "model": str(folder),
         "dtype": section.dtype,
         "attn_implementation": section.attn_implementation,
+        "trust_remote_code": section.trust_remote_code,
     }
+    if isinstance(section, ImageTextToText):
+        values["sites"] = section.sites
     return TypeAdapter(BackboneSection).validate_python(values)
+
+
+def _same_host(one: BackboneSection, other: BackboneSection) -> bool:
+    """Whether two sections name the same weights, however these are stored in memory."""
+    stored = {"quantization", "quantized_towers"}
+    return one.model_dump(exclude=stored) == other.model_dump(exclude=stored)
 
 
 def _recipe_of(run_dir: Path) -> Recipe:
@@ -177,16 +222,18 @@ def _is_whole(run_dir: Path, weights: Path) -> bool:
     return any((folder / "config.json").is_file() for folder in (weights, run_dir / BASE))
 
 
-def _load_run(run_dir: Path, weights: Path) -> Backbone:
+def _load_run(run_dir: Path, weights: Path, *, quantized: bool) -> Backbone:
     recipe = _recipe_of(run_dir)
     if (weights / "config.json").is_file():
-        return build(_stored(recipe.backbone, weights))
+        return build(stored_section(recipe.backbone, weights))
     if not (weights / ADAPTER_CONFIG).is_file():
         raise RunDirectoryError(
             f"{weights} holds no finished model ({ADAPTER_CONFIG} or config.json is missing): "
             f"continue it with `vlft train ... --resume`, or name one of its checkpoints"
         )
     backbone = build_base(recipe, run_dir)
+    if quantized:
+        backbone = quantize(backbone, recipe.backbone, recipe.training)
     if weights != run_dir and (run_dir / mutation.FOLDER).is_dir():
         backbone = apply_adapter(backbone, recipe.adapter, recipe.towers, plain_init=True)
         assert isinstance(backbone.model, PeftModel)

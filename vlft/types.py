@@ -61,6 +61,9 @@ class Backbone:
         source: Where it came from: plain values that can be written as JSON.
         local_parts: Prefixes of parameters that no checkpoint elsewhere holds and that a run must
             therefore save; ``("",)`` means all of them.
+        text_length: Tokens that every text of a contrastive host is padded to, padding not hidden,
+            as its text tower was trained (SigLIP, open_clip); None: the longest of the batch, with
+            padding hidden.
     """
 
     model: nn.Module
@@ -71,6 +74,7 @@ class Backbone:
     towers: Mapping[str, tuple[str, ...]]
     source: Mapping[str, Any]
     local_parts: tuple[str, ...] = ()
+    text_length: int | None = None
 
 
 @runtime_checkable
@@ -161,6 +165,11 @@ class Embeds(Protocol):
 @runtime_checkable
 class Classifies(Protocol):
     """Gives class scores for images."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits."""
+        ...
 
     def classify(self, images: Sequence[Image]) -> Float[Tensor, "items classes"]:
         """Return one logit per class."""

@@ -8,10 +8,21 @@ import torch
 from PIL import Image
 
 from vlft.backbones import BACKBONES, build
-from vlft.recipe.backbone import Assembled, CausalLM, Clip, ImageTextToText
+from vlft.recipe.backbone import (
+    Assembled,
+    CausalLM,
+    Clip,
+    ImageTextToText,
+    OpenClip,
+    Siglip,
+    Vision,
+)
 
 SECTIONS = {
     "clip": Clip(type="clip", config="tiny_clip"),
+    "siglip": Siglip(type="siglip", config="tiny_siglip"),
+    "open_clip": OpenClip(type="open_clip", config="tiny_open_clip"),
+    "vision": Vision(type="vision", config="tiny_swin"),
     "image_text_to_text": ImageTextToText(type="image_text_to_text", config="tiny_llava"),
     "assembled": Assembled(type="assembled", config="tiny_llava"),
     "causal_lm": CausalLM(type="causal_lm", config="tiny_llama"),

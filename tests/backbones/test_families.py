@@ -3,28 +3,52 @@
 import re
 
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
 from vlft.backbones import BACKBONES, build, config_names, count_towers, read_config
 from vlft.backbones.clip import KIND as CLIP_KIND
 from vlft.backbones.image_text_to_text import FAMILIES
-from vlft.recipe.backbone import Assembled, CausalLM, Clip, ImageTextToText
+from vlft.backbones.siglip import KIND as SIGLIP_KIND
+from vlft.backbones.vision import CLASSES
+from vlft.data.budget import host_images
+from vlft.data.process import process
+from vlft.recipe.backbone import (
+    Assembled,
+    CausalLM,
+    Clip,
+    ImageTextToText,
+    OpenClip,
+    Siglip,
+    Vision,
+)
 
 SECTIONS = {
     "clip": Clip,
+    "siglip": Siglip,
+    "open_clip": OpenClip,
+    "vision": Vision,
     "image_text_to_text": ImageTextToText,
     "assembled": Assembled,
     "causal_lm": CausalLM,
 }
-SUPPORTED = {*FAMILIES, *CLIP_KIND.classes, "llama"}
+SUPPORTED = {*FAMILIES, *CLIP_KIND.classes, *SIGLIP_KIND.classes, *CLASSES, "llama", "open_clip"}
 HOSTS = [
-    (kind, shipped.name)
-    for shipped in map(read_config, config_names())
-    for kind in shipped.types
-    if kind in BACKBONES and shipped.model_type in SUPPORTED
+    (kind, shipped.name) for shipped in map(read_config, config_names()) for kind in shipped.types
 ]
-PER_BLOCK = {"attention": 4, "mlp": {"language": 3, "vision": 2, "text": 2}}
+PER_BLOCK = {
+    "language": {"attention": 4, "mlp": 3},
+    "vision": {"attention": 4, "mlp": 2},
+    "text": {"attention": 4, "mlp": 2},
+}
+"""Linear layers of a block; families that differ are below."""
+FUSED = {
+    "qwen2_vl": {"attention": 2, "mlp": 2},
+    "qwen2_5_vl": {"attention": 2, "mlp": 3},
+    "open_clip": {"attention": 2, "mlp": 2},
+}
+"""Towers with q, k and v in one module: the vision tower, in open_clip both."""
 
 
 @pytest.fixture(scope="module", params=HOSTS, ids=lambda host: f"{host[0]}-{host[1]}")
@@ -39,9 +63,19 @@ def modules(backbone, site):
 
 
 def test_full_size_hosts_are_among_them():
-    assert {"clip_vit_b32", "clip_l_llama_7b", "clip_l_llama_13b", "llama2_7b"} < {
-        n for _, n in HOSTS
-    }
+    full = {"clip_vit_b32", "clip_l_llama_7b", "clip_l_llama_13b", "llama2_7b"}
+    full |= {"qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen2_vl_2b", "smolvlm"}
+    assert full < {n for _, n in HOSTS}
+
+
+def test_every_shipped_configuration_is_of_a_kind_that_is_built():
+    assert {kind for kind, _ in HOSTS} == SECTIONS.keys() == BACKBONES.keys()
+    assert {read_config(name).model_type for _, name in HOSTS} <= SUPPORTED
+
+
+def test_every_generative_family_has_a_tiny_twin():
+    tiny = {read_config(name).model_type for kind, name in HOSTS if name.startswith("tiny_")}
+    assert FAMILIES.keys() <= tiny
 
 
 def test_every_parameter_is_in_exactly_one_tower(host):
@@ -57,24 +91,35 @@ def test_no_tower_is_empty_and_the_counts_add_up(host):
     assert sum(count.total for count in counts) == sum(p.numel() for p in host.model.parameters())
 
 
+def layers(config, tower):
+    """Blocks of a tower, as the configuration says."""
+    if tower == "language":
+        return config.get_text_config().num_hidden_layers
+    if config.model_type == "open_clip":
+        return config.model_cfg[f"{tower}_cfg"]["layers"]
+    if config.model_type == "swin":
+        return sum(config.depths)
+    part = getattr(config, f"{tower}_config", config)  # a ViT is all vision
+    return part.depth if config.model_type in FUSED else part.num_hidden_layers
+
+
 def test_every_block_is_found_with_its_linear_layers(host):
-    layers = {
-        "vision": lambda config: config.vision_config.num_hidden_layers,
-        "text": lambda config: config.text_config.num_hidden_layers,
-        "language": lambda config: config.get_text_config().num_hidden_layers,
-    }
-    for tower in host.towers.keys() - {"projector"}:
-        expected = layers[tower](host.model.config)
+    model_type = host.model.config.model_type
+    for tower in host.towers.keys() - {"projector", "head"}:
+        expected = layers(host.model.config, tower)
         assert len(modules(host, f"{tower}.block")) == expected
-        assert len(modules(host, f"{tower}.attention")) == expected * PER_BLOCK["attention"]
-        assert len(modules(host, f"{tower}.mlp")) == expected * PER_BLOCK["mlp"][tower]
+        fused = FUSED if tower == "vision" or model_type == "open_clip" else {}
+        per_block = fused.get(model_type, PER_BLOCK[tower])
+        for part in ("attention", "mlp"):
+            assert len(modules(host, f"{tower}.{part}")) == expected * per_block[part]
 
 
 def test_every_site_matches_and_only_blocks_are_no_linear_layers(host):
     for site in host.sites:
         found = modules(host, site)
         assert found, site
-        assert site.endswith(".block") or all(type(module) is nn.Linear for module in found), site
+        if not site.endswith((".block", ".stage")):
+            assert all(type(module) is nn.Linear for module in found), site
 
 
 def test_a_site_lies_in_the_tower_that_it_is_named_after(host):
@@ -86,8 +131,13 @@ def test_a_site_lies_in_the_tower_that_it_is_named_after(host):
 
 
 def test_the_built_in_processor_gives_one_token_per_image_feature(host):
-    if "projector" not in host.towers or host.type == "clip":
+    if "projector" not in host.towers or "language" not in host.towers:
         pytest.skip("no image tokens in the text of this host")
-    side = host.model.config.vision_config.image_size
-    batch = host.processor(text="<image>", images=Image.new("RGB", (side + 9, side)))
-    assert len(batch["input_ids"][0]) == host.model.config.image_seq_length
+    images = [[Image.new("RGB", (900, 300))], [Image.new("RGB", (40, 60))] * 2]
+    texts = [host.processor.image_token * len(row) for row in images]
+    encoding = process(host.processor, texts, images, add_special_tokens=False)
+    tensors = {key: value for key, value in encoding.items() if torch.is_tensor(value)}
+    token = host.model.config.image_token_id
+    found = sum(row.count(token) for row in encoding["input_ids"])
+    assert found == host_images(host.model).features(tensors)
+    assert found > 0

@@ -11,15 +11,17 @@ from vlft.adapters.base import Adapter, with_fields
 from vlft.adapters.full import FULL
 from vlft.adapters.lora import LORA, WRAPS
 from vlft.adapters.peft_method import PEFT
+from vlft.adapters.quantized import refuse_quantized
 from vlft.adapters.sites import require_kind, resolve_modules
 from vlft.errors import AdapterError, pick
 from vlft.recipe.adapter import AdapterSection, FullAdapter
+from vlft.recipe.adapter.placed import Placed
 from vlft.recipe.towers import Towers
 from vlft.types import Backbone
 
 ADAPTERS: dict[str, Adapter] = {"full": FULL, "lora": LORA, "peft": PEFT}
 
-SMALL_TOWERS = ("projector",)
+SMALL_TOWERS = ("projector", "head")
 """Towers whose full weights travel with the adapter, through PEFT's ``modules_to_save``."""
 
 
@@ -53,6 +55,7 @@ def apply_adapter(
         )
     for name in towers:
         pick(backbone.towers, name, kind=f"tower of a {backbone.type} host")
+    _refuse_idle_head(backbone, section, towers)
     if isinstance(section, FullAdapter):
         _train_towers(backbone, {name: _is_full(towers, name, True) for name in backbone.towers})
         return backbone
@@ -62,6 +65,7 @@ def apply_adapter(
     if section.type == "lora":
         require_kind(backbone, modules, WRAPS, method="lora")
     _refuse_overlap(backbone, modules, trained)
+    refuse_quantized(backbone, modules, section)
     assert adapter.config is not None
     config = adapter.config(section, modules)
     if plain_init or on_meta:
@@ -91,6 +95,18 @@ def _train_towers(backbone: Backbone, trained: Mapping[str, bool]) -> None:
     for name, parameter in backbone.model.named_parameters():
         tower = next(t for t, prefixes in backbone.towers.items() if name.startswith(prefixes))
         parameter.requires_grad_(trained[tower])
+
+
+def _refuse_idle_head(backbone: Backbone, section: AdapterSection, towers: Towers) -> None:
+    """Refuse to leave a head that was just drawn as it is."""
+    is_new = backbone.local_parts == backbone.towers.get("head")
+    has_adapter = isinstance(section, Placed) and "head" in section.sites
+    is_trained = has_adapter or _is_full(towers, "head", isinstance(section, FullAdapter))
+    if is_new and not is_trained:
+        raise AdapterError(
+            "towers.head.train: the head is new, since the checkpoint has none for these classes, "
+            "and would stay random: add towers: {head: {train: full}}"
+        )
 
 
 def _refuse_overlap(backbone: Backbone, modules: list[str], trained: list[str]) -> None:

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vlft.adapters.base import with_fields
+from vlft.disk import replace_file
 from vlft.errors import AdapterError, RunDirectoryError
 
 FOLDER = "initial_adapter"
@@ -36,7 +37,7 @@ def save_initial(model: PeftModel, folder: Path) -> None:
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in get_peft_model_state_dict(model).items()
     }
-    save_file(state, target / WEIGHTS, metadata={"format": "pt"})
+    replace_file(target / WEIGHTS, lambda path: save_file(state, path, metadata={"format": "pt"}))
     plain(model.peft_config["default"]).save_pretrained(str(target))
 
 
@@ -99,7 +100,7 @@ def export(model: PeftModel, folder: Path, target: Path) -> None:
         inference_mode=True,
     )
     target.mkdir(parents=True, exist_ok=True)
-    save_file(state, target / WEIGHTS, metadata={"format": "pt"})
+    replace_file(target / WEIGHTS, lambda path: save_file(state, path, metadata={"format": "pt"}))
     exported.save_pretrained(str(target))
 
 

@@ -17,6 +17,7 @@ from peft.tuners.tuners_utils import BaseTuner
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from vlft.disk import replace_file
 from vlft.errors import AdapterError, RunDirectoryError
 from vlft.types import Backbone
 
@@ -79,7 +80,10 @@ def save_parts(parts: dict[str, Tensor], folder: Path) -> None:
     if parts:
         target = folder / BASE
         target.mkdir(parents=True, exist_ok=True)
-        save_file(read_parts(folder) | parts, target / PARTS, metadata={"format": "pt"})
+        together = read_parts(folder) | parts
+        replace_file(
+            target / PARTS, lambda path: save_file(together, path, metadata={"format": "pt"})
+        )
 
 
 def read_parts(folder: Path) -> dict[str, Tensor]:
@@ -108,8 +112,12 @@ def load_parts(model: nn.Module, folder: Path) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def merge_adapter(backbone: Backbone) -> Backbone:
+def merge_adapter(backbone: Backbone, *, field: str = "init_from") -> Backbone:
     """Fold the adapter into the base and declare the changed weights as local parts.
+
+    Args:
+        backbone: With or without an adapter.
+        field: What asked for it, for the message.
 
     Raises:
         AdapterError: The adapter's method cannot be merged.
@@ -128,7 +136,7 @@ def merge_adapter(backbone: Backbone) -> Backbone:
     except (NotImplementedError, AttributeError) as error:  # how PEFT's methods decline
         method = backbone.model.peft_config["default"].peft_type
         raise AdapterError(
-            f"init_from: the adapter of that run ({method}) cannot be merged into its base; start "
-            "from a run with a LoRA-like adapter, or from the base itself"
+            f"{field}: the adapter of that run ({method}) cannot be merged into its base; use a "
+            "run with a LoRA-like adapter, or the base itself"
         ) from error
     return replace(backbone, model=merged, local_parts=(*backbone.local_parts, *sorted(changed)))

@@ -9,16 +9,22 @@ from collections.abc import Callable
 from vlft.backbones.assembled import build_assembled
 from vlft.backbones.causal_lm import build_causal_lm
 from vlft.backbones.clip import build_clip
-from vlft.backbones.configs import config_names, read_config
+from vlft.backbones.configs import config_names, config_of, read_config
 from vlft.backbones.image_text_to_text import build_image_text_to_text
 from vlft.backbones.loading import Device
+from vlft.backbones.open_clip import build_open_clip
+from vlft.backbones.siglip import build_siglip
 from vlft.backbones.towers import TowerCount, count_towers, tower_of
+from vlft.backbones.vision import build_vision, class_names
 from vlft.errors import pick
 from vlft.recipe.backbone import BackboneSection
 from vlft.types import Backbone
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "clip": build_clip,
+    "siglip": build_siglip,
+    "open_clip": build_open_clip,
+    "vision": build_vision,
     "image_text_to_text": build_image_text_to_text,
     "assembled": build_assembled,
     "causal_lm": build_causal_lm,
@@ -47,7 +53,9 @@ __all__ = [
     "BACKBONES",
     "TowerCount",
     "build",
+    "class_names",
     "config_names",
+    "config_of",
     "count_towers",
     "read_config",
     "tower_of",

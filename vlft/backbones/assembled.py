@@ -72,7 +72,7 @@ def build_assembled(section: Assembled, device: Device) -> Backbone:
     else:
         opened, local_parts = _join(section, device)
     processors.require_image_token(opened.model, opened.processor, field="backbone")
-    set_special_tokens(opened.model, opened.processor.tokenizer)
+    set_special_tokens(opened.model, opened.processor.tokenizer, is_random=opened.is_random)
     return Backbone(
         model=opened.model,
         processor=opened.processor,
@@ -156,7 +156,9 @@ def _vision(section: Assembled, shape: PreTrainedConfig | None, device: Device) 
         assert shape is not None  # the section asks for `config` when a part is missing
         return random_model(AutoModel, shape.vision_config, section, device)
     field = "backbone.vision"
-    whole = read_model_config(section.vision, field=field)
+    whole = read_model_config(
+        section.vision, field=field, trust_remote_code=section.trust_remote_code
+    )
     require_architecture(whole, VISION_CLASSES, field=field, kind="assembled")
     config = whole.vision_config if whole.model_type == "clip" else whole
     if shape is not None:
@@ -172,7 +174,9 @@ def _language(section: Assembled, shape: PreTrainedConfig | None, device: Device
         assert shape is not None  # the section asks for `config` when a part is missing
         return random_model(AutoModelForCausalLM, shape.text_config, section, device)
     field = "backbone.language"
-    config = read_model_config(section.language, field=field)
+    config = read_model_config(
+        section.language, field=field, trust_remote_code=section.trust_remote_code
+    )
     require_architecture(config, CAUSAL_LM_CLASSES, field=field, kind="assembled")
     if shape is not None:
         _require_shape(config, shape.text_config, ("num_key_value_heads",), field=field)

@@ -14,8 +14,12 @@ from vlft.recipe.backbone import CausalLM
 from vlft.types import Backbone
 
 
-def _load(source: str, *, field: str, revision: str | None = None) -> Any:
-    tokenizer = load_tokenizer(source, field=field, revision=revision)
+def _load(
+    source: str, *, field: str, revision: str | None = None, trust_remote_code: bool = False
+) -> Any:
+    tokenizer = load_tokenizer(
+        source, field=field, revision=revision, trust_remote_code=trust_remote_code
+    )
     require_chat_template(tokenizer, field=field, source=source)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is masked and never supervised
@@ -43,7 +47,7 @@ def build_causal_lm(section: CausalLM, device: Device) -> Backbone:
         BackboneError: It cannot be had, or is no causal language model.
     """
     opened = open_sources(section, KIND, type_name=section.type, device=device)
-    set_special_tokens(opened.model, opened.processor)
+    set_special_tokens(opened.model, opened.processor, is_random=opened.is_random)
     return Backbone(
         model=opened.model,
         processor=opened.processor,

@@ -48,6 +48,11 @@ def read_config(name: str) -> ShippedConfig:
     return ShippedConfig(name=name, **values)
 
 
+def config_of(hub_id: str) -> str | None:
+    """Return the name of the shipped configuration of a Hub checkpoint, or None."""
+    return next((name for name in config_names() if read_config(name).hub_id == hub_id), None)
+
+
 def config_for(kind: str, name: str) -> ShippedConfig:
     """Read the shipped configuration that a host of this kind is to be built from.
 

@@ -55,6 +55,19 @@ CLIP = Layout(
     },
 )
 
+SIGLIP = Layout(
+    sites={
+        **_clip_encoder("vision_model", "vision"),
+        **_clip_encoder("text_model", "text"),
+        "projector": r"text_model\.head",
+    },
+    towers={
+        "vision": ("vision_model.",),
+        "projector": ("text_model.head.", "logit_scale", "logit_bias"),
+        "text": ("text_model.embeddings.", "text_model.encoder.", "text_model.final_layer_norm."),
+    },
+)
+
 LLAVA = Layout(
     sites={
         **_clip_encoder(r"model\.vision_tower", "vision"),
@@ -67,5 +80,95 @@ LLAVA = Layout(
         "language": ("model.language_model.", "lm_head."),
     },
 )
+
+
+def _qwen_vl(mlp: str) -> Layout:
+    """Qwen2-VL and Qwen2.5-VL; q, k and v are one module in their vision tower."""
+    block = r"model\.visual\.blocks\.\d+"
+    return Layout(
+        sites={
+            "vision.attention": rf"{block}\.attn\.(?:qkv|proj)",
+            "vision.mlp": rf"{block}\.mlp\.{mlp}",
+            "vision.block": block,
+            "projector": r"model\.visual\.merger\.mlp\.[02]",
+            **_decoder(r"model\.language_model"),
+        },
+        towers={
+            "vision": ("model.visual.patch_embed.", "model.visual.blocks."),
+            "projector": ("model.visual.merger.",),
+            "language": ("model.language_model.", "lm_head."),
+        },
+    )
+
+
+QWEN2_VL = _qwen_vl("fc[12]")
+QWEN2_5_VL = _qwen_vl("(?:gate|up|down)_proj")
+
+IDEFICS3 = Layout(
+    sites={
+        **_clip_encoder(r"model\.vision_model", "vision"),
+        "projector": r"model\.connector\.modality_projection\.proj",
+        **_decoder(r"model\.text_model"),
+    },
+    towers={
+        "vision": ("model.vision_model.",),
+        "projector": ("model.connector.",),
+        "language": ("model.text_model.", "lm_head."),
+    },
+)
+"""Idefics3 and SmolVLM."""
+
+PALIGEMMA = Layout(
+    sites={**LLAVA.sites, "projector": r"model\.multi_modal_projector\.linear"},
+    towers=LLAVA.towers,
+)
+
+GEMMA3 = Layout(
+    sites={site: pattern for site, pattern in LLAVA.sites.items() if site != "projector"},
+    towers=LLAVA.towers,
+)
+"""Its projector is one bare matrix, so no linear module is there to place an adapter on."""
+
+_INTERNVL_BLOCK = r"model\.vision_tower\.encoder\.layer\.\d+"
+
+INTERNVL = Layout(
+    sites={
+        **LLAVA.sites,
+        "vision.attention": rf"{_INTERNVL_BLOCK}\.attention\.(?:[qkv]_proj|projection_layer)",
+        "vision.mlp": rf"{_INTERNVL_BLOCK}\.mlp\.fc[12]",
+        "vision.block": _INTERNVL_BLOCK,
+    },
+    towers=LLAVA.towers,
+)
+
+_VIT_LAYER, _SWIN_STAGE = r"vit\.layers\.\d+", r"swin\.encoder\.layers\.\d+"
+_SWIN_BLOCK = rf"{_SWIN_STAGE}\.blocks\.\d+"
+
+VISION: Mapping[str, Layout] = {
+    "vit": Layout(
+        sites={
+            "vision.attention": rf"{_VIT_LAYER}\.attention\.[qkvo]_proj",
+            "vision.mlp": rf"{_VIT_LAYER}\.mlp\.fc[12]",
+            "vision.block": _VIT_LAYER,
+            "head": "classifier",
+        },
+        towers={"vision": ("vit.",), "head": ("classifier.",)},
+    ),
+    "swin": Layout(
+        sites={
+            "vision.attention": rf"{_SWIN_BLOCK}\.attention\.[qkvo]_proj",
+            "vision.mlp": rf"{_SWIN_BLOCK}\.mlp\.fc[12]",
+            "vision.block": _SWIN_BLOCK,
+            "vision.stage": _SWIN_STAGE,
+            "head": "classifier",
+        },
+        towers={"vision": ("swin.",), "head": ("classifier.",)},
+    ),
+    "clip": Layout(
+        sites={**_clip_encoder("vision_model", "vision"), "head": "classifier"},
+        towers={"vision": ("vision_model.",), "head": ("classifier.",)},
+    ),
+}
+"""Image classifiers, by ``model_type``."""
 
 CAUSAL_LM = Layout(sites=_decoder("model"), towers={"language": ("",)})

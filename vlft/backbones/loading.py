@@ -48,22 +48,34 @@ def quiet_loading() -> Iterator[None]:
         logging.set_verbosity(level)
 
 
-def read_model_config(source: str, *, field: str, revision: str | None = None) -> PreTrainedConfig:
+def read_model_config(
+    source: str, *, field: str, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedConfig:
     """Read ``config.json`` of a Hub id or folder.
 
     Args:
         source: Hub id or folder.
         field: Field of the recipe that named it, for the message.
         revision: Hub revision.
+        trust_remote_code: Run Python code that comes with the checkpoint.
 
     Raises:
-        BackboneError: It cannot be had, or is no configuration that transformers knows.
+        BackboneError: It cannot be had, is no configuration that transformers knows, needs code of
+            its own that may not run, or says that its weights are stored quantized.
     """
     _check_folder(source, field=field)
     try:
-        return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        config = AutoConfig.from_pretrained(
+            source, revision=revision, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise BackboneError(explain(source, error, field=field)) from error
+    if "quantization_config" in config.to_dict():
+        raise BackboneError(
+            f"{field}: {source!r} holds quantized weights, which can be neither merged nor trained "
+            "further: name the original checkpoint, with backbone.quantization: nf4 or int8"
+        )
+    return config
 
 
 def shipped_model_config(
@@ -87,6 +99,8 @@ def random_model(auto_class: Any, config: PreTrainedConfig, section: Host, devic
     kwargs: dict[str, Any] = {"dtype": "float32" if section.dtype == "auto" else section.dtype}
     if section.attn_implementation is not None:
         kwargs["attn_implementation"] = section.attn_implementation
+    if section.trust_remote_code:
+        kwargs["trust_remote_code"] = True
     with torch.device(device), whole_weights():
         return auto_class.from_config(config, **kwargs)
 
@@ -105,7 +119,7 @@ def trained_model(
     Args:
         auto_class: An Auto class or a model class of transformers.
         source: Hub id or folder.
-        section: ``dtype`` and ``attn_implementation`` are read.
+        section: ``dtype``, ``attn_implementation`` and ``trust_remote_code`` are read.
         field: Field of the recipe that named the source, for the message.
         revision: Hub revision.
         config: Configuration to use instead of the checkpoint's own.
@@ -113,6 +127,60 @@ def trained_model(
     Raises:
         BackboneError: It cannot be had, is damaged, or lacks some of the model's weights.
     """
+    model, info = _load(auto_class, source, section, field=field, revision=revision, config=config)
+    _check_complete(source, info, field=field)
+    return model
+
+
+def model_with_head(
+    auto_class: Any,
+    source: str,
+    section: Host,
+    *,
+    head: str,
+    field: str,
+    revision: str | None = None,
+    config: PreTrainedConfig,
+) -> tuple[Any, bool]:
+    """Load a model whose head the checkpoint may lack, or have for other classes.
+
+    Args:
+        auto_class: As in ``trained_model``, like all but ``head``.
+        source: Hub id or folder.
+        section: The recipe's ``backbone``.
+        head: Prefix of the head's parameter names.
+        field: Field of the recipe that named the source.
+        revision: Hub revision.
+        config: Configuration with the classes that are wanted.
+
+    Returns:
+        The model, and whether the head came from the checkpoint.
+
+    Raises:
+        BackboneError: As in ``trained_model``.
+    """
+    with quiet_loading():
+        model, info = _load(
+            auto_class, source, section, field=field, revision=revision, config=config
+        )
+    others = {
+        "missing_keys": [name for name in info["missing_keys"] if not name.startswith(head)],
+        "mismatched_keys": [row for row in info["mismatched_keys"] if not row[0].startswith(head)],
+    }
+    _check_complete(source, others, field=field)
+    return model, all(len(others[key]) == len(info[key]) for key in others)
+
+
+def _load(
+    auto_class: Any,
+    source: str,
+    section: Host,
+    *,
+    field: str,
+    revision: str | None,
+    config: PreTrainedConfig | None,
+) -> tuple[Any, Mapping[str, Any]]:
+    """Load weights, and report which ones the checkpoint lacks or has in another shape."""
     _check_folder(source, field=field)
     if Path(source).is_dir() and not list(Path(source).glob("*.safetensors")):
         raise BackboneError(
@@ -124,20 +192,18 @@ def trained_model(
         kwargs["attn_implementation"] = section.attn_implementation
     try:
         with whole_weights():
-            model, info = auto_class.from_pretrained(
+            return auto_class.from_pretrained(
                 source,
                 revision=revision,
                 dtype=section.dtype,
                 use_safetensors=True,
-                trust_remote_code=False,
+                trust_remote_code=section.trust_remote_code,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, in one line
                 **kwargs,
             )
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise BackboneError(explain(source, error, field=field)) from error
-    _check_complete(source, info, field=field)
-    return model
 
 
 def _check_complete(source: str, info: Mapping[str, Any], *, field: str) -> None:
@@ -167,6 +233,11 @@ def _check_folder(source: str, *, field: str) -> None:
 def explain(source: str, error: Exception, *, field: str) -> str:
     """Return one line on why a checkpoint could not be read, with the next step."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if "trust_remote_code" in str(error):
+        return (
+            f"{field}: {source!r} comes with Python code of its own, which does not run unless the "
+            "recipe says so: read that code, then set backbone.trust_remote_code: true"
+        )
     if Path(source).is_dir():
         return f"{field}: the folder {source!r} cannot be read: {reason}"
     return (
@@ -217,13 +288,26 @@ def describe(section: Host, config: PreTrainedConfig, *, processor: str) -> dict
     return {**asked, "model_type": config.model_type, "processor": processor}
 
 
-def set_special_tokens(model: PreTrainedModel, tokenizer: Any) -> None:
-    """Let generation stop and pad with the tokenizer's own ids."""
+def set_special_tokens(model: PreTrainedModel, tokenizer: Any, *, is_random: bool) -> None:
+    """Let generation stop and pad with the tokenizer's own ids.
+
+    What else a checkpoint ends its answers with stays: the turns of Gemma 3 do not end with its
+    tokenizer's end token.
+
+    Args:
+        model: Its generation settings are changed.
+        tokenizer: That of its processor.
+        is_random: The settings come from no checkpoint, so they say nothing about the tokenizer.
+    """
     generation = model.generation_config
-    if generation is not None:
-        generation.bos_token_id = tokenizer.bos_token_id
-        generation.eos_token_id = tokenizer.eos_token_id
-        generation.pad_token_id = tokenizer.pad_token_id
+    if generation is None:
+        return
+    own = generation.eos_token_id
+    kept = [] if is_random else own if isinstance(own, list) else [own]
+    ends = sorted({tokenizer.eos_token_id, *kept} - {None})
+    generation.eos_token_id = ends if len(ends) > 1 else next(iter(ends), None)
+    generation.bos_token_id = tokenizer.bos_token_id
+    generation.pad_token_id = tokenizer.pad_token_id
 
 
 def _lay_over(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

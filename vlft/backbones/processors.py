@@ -15,13 +15,22 @@ from transformers import (
     PreTrainedTokenizerBase,
     ProcessorMixin,
 )
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from vlft.backbones.loading import explain
+from vlft.backbones.prompt_formats import PREFIX_SUFFIX
 from vlft.backbones.tokenizer import chat_tokenizer, text_tokenizer
-from vlft.errors import BackboneError
+from vlft.errors import BackboneError, MissingExtraError
 
 BUILT_IN = "built-in"
 """What a backbone's ``source`` says of a processor that came from nowhere else."""
+
+
+_MORE_PROCESSORS = {"llava": ("PixtralProcessor",), "qwen2_5_vl": ("Qwen2VLProcessor",)}
+"""Classes that checkpoints of a family also name, beside the one that transformers lists."""
+
+PROMPT_FORMATS: dict[str, str] = {"PaliGemmaProcessor": PREFIX_SUFFIX}
+"""Turn formats of families whose checkpoints come without a chat template, by processor class."""
 
 
 def special_token_ids() -> dict[str, int]:
@@ -87,17 +96,28 @@ def llava_processor(
     )
 
 
-def load_processor(source: str, *, field: str, revision: str | None = None) -> Any:
+def load_processor(
+    source: str, *, field: str, revision: str | None = None, trust_remote_code: bool = False
+) -> Any:
     """Read the processor of a host that takes images.
+
+    Args:
+        source: Hub id or folder.
+        field: Field of the recipe that named it.
+        revision: Hub revision.
+        trust_remote_code: Run Python code that comes with it.
 
     Raises:
         BackboneError: It cannot be had, or has no image processor.
+        MissingExtraError: It needs an optional package.
     """
     try:
         processor = AutoProcessor.from_pretrained(
-            source, revision=revision, trust_remote_code=False
+            source, revision=revision, trust_remote_code=trust_remote_code
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
+        if "num2words" in str(error):
+            raise MissingExtraError("num2words", extra="smolvlm", needed_for="SmolVLM") from error
         raise BackboneError(_explain(source, error, field=field)) from error
     if not isinstance(processor, ProcessorMixin):  # a bare tokenizer or image processor
         raise BackboneError(
@@ -107,36 +127,63 @@ def load_processor(source: str, *, field: str, revision: str | None = None) -> A
     return processor
 
 
-def load_chat_processor(source: str, *, field: str, revision: str | None = None) -> Any:
+def load_chat_processor(
+    source: str, *, field: str, revision: str | None = None, trust_remote_code: bool = False
+) -> Any:
     """Read the processor of a host that takes images and answers.
+
+    Args:
+        source: Hub id or folder.
+        field: Field of the recipe that named it.
+        revision: Hub revision.
+        trust_remote_code: Run Python code that comes with it.
 
     Raises:
         BackboneError: It cannot be had, has no image processor, or no chat template.
     """
-    processor = load_processor(source, field=field, revision=revision)
+    processor = load_processor(
+        source, field=field, revision=revision, trust_remote_code=trust_remote_code
+    )
+    if processor.chat_template is None:
+        processor.chat_template = PROMPT_FORMATS.get(type(processor).__name__)
     require_chat_template(processor, field=field, source=source)
     return processor
 
 
-def load_image_processor(source: str, *, field: str) -> Any:
+def load_image_processor(source: str, *, field: str, revision: str | None = None) -> Any:
     """Read the image processor of a vision tower.
+
+    Args:
+        source: Hub id or folder.
+        field: Field of the recipe that named it.
+        revision: Hub revision.
 
     Raises:
         BackboneError: It cannot be had.
     """
     try:
-        return AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
+        return AutoImageProcessor.from_pretrained(
+            source, revision=revision, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise BackboneError(_explain(source, error, field=field)) from error
 
 
-def load_tokenizer(source: str, *, field: str, revision: str | None = None, **options: Any) -> Any:
+def load_tokenizer(
+    source: str,
+    *,
+    field: str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    **options: Any,
+) -> Any:
     """Read a tokenizer.
 
     Args:
         source: Hub id or folder.
         field: Field of the recipe that named it.
         revision: Hub revision.
+        trust_remote_code: Run Python code that comes with it.
         **options: Settings that replace the stored ones.
 
     Raises:
@@ -144,7 +191,7 @@ def load_tokenizer(source: str, *, field: str, revision: str | None = None, **op
     """
     try:
         return AutoTokenizer.from_pretrained(
-            source, revision=revision, trust_remote_code=False, **options
+            source, revision=revision, trust_remote_code=trust_remote_code, **options
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise BackboneError(_explain(source, error, field=field)) from error
@@ -185,21 +232,37 @@ def require_ids_fit(
         )
 
 
+def require_same_family(model: PreTrainedModel, processor: Any, *, field: str) -> None:
+    """Refuse the processor of another family, whose tensors the model would misread.
+
+    Raises:
+        BackboneError: Naming both.
+    """
+    model_type = model.config.model_type
+    expected = {str(PROCESSOR_MAPPING_NAMES[model_type]), *_MORE_PROCESSORS.get(model_type, ())}
+    if type(processor).__name__ not in expected:
+        raise BackboneError(
+            f"{field}: a {model_type!r} model takes a {' or '.join(sorted(expected))}, this is a "
+            f"{type(processor).__name__}; they do not belong together"
+        )
+
+
 def require_image_token(model: PreTrainedModel, processor: Any, *, field: str) -> None:
     """Refuse a processor whose image placeholder is not the one that the model replaces.
 
     Raises:
         BackboneError: Naming both ids.
     """
-    if processor.image_token_id != model.config.image_token_id:
+    if model.config.image_token_id not in processor.image_token_ids:
+        marks = ", ".join(map(str, processor.image_token_ids))
         raise BackboneError(
-            f"{field}: the processor marks images with token {processor.image_token_id}, the model "
+            f"{field}: the processor marks images with token {marks}, the model "
             f"expects {model.config.image_token_id}; they do not belong together"
         )
 
 
 def _explain(source: str, error: Exception, *, field: str) -> str:
-    if Path(source).is_dir():
+    if Path(source).is_dir() and "trust_remote_code" not in str(error):
         return (
             f"{field}: the folder {source!r} holds no complete processor; save it there with "
             "`processor.save_pretrained`, or name another one as `backbone.processor:`"

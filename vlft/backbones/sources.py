@@ -29,7 +29,7 @@ class Kind:
         classes: Supported ``model_type`` names, each with the class that such checkpoints name.
         token_ids: Values of the model's configuration under the built-in tokenizer.
         built_in: Makes the built-in processor for a configuration.
-        load: Reads a processor: ``load(source, field=..., revision=...)``.
+        load: Reads a processor: ``load(source, field=..., revision=..., trust_remote_code=...)``.
     """
 
     model_class: Any
@@ -89,11 +89,15 @@ def _from_checkpoint(
     section: Host, source: str, kind: Kind, type_name: str, device: Device
 ) -> Opened:
     field, revision = "backbone.model", section.revision
-    config = read_model_config(source, field=field, revision=revision)
+    config = read_model_config(
+        source, field=field, revision=revision, trust_remote_code=section.trust_remote_code
+    )
     require_architecture(config, kind.classes, field=field, kind=type_name)
     # The processor is small: what is wrong with it is said before gigabytes are read.
     if section.processor is None:
-        processor = kind.load(source, field=field, revision=revision)
+        processor = kind.load(
+            source, field=field, revision=revision, trust_remote_code=section.trust_remote_code
+        )
     else:
         processor = kind.load(section.processor, field="backbone.processor")
     if device == "meta":

@@ -6,6 +6,7 @@ trained, so the ids are the same on every machine.
 """
 
 import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -76,6 +77,29 @@ def chat_tokenizer() -> PreTrainedTokenizerFast:
         tokenizer_object=_tokenizer(wrap_text=False),
         chat_template=CHAT_TEMPLATE,
         **_options(),
+    )
+
+
+def family_tokenizer(
+    template: str, *, named: Mapping[str, str], unnamed: Sequence[str] = (), **special: str | None
+) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of a family with special tokens and a turn format of its own.
+
+    Args:
+        template: Chat template.
+        named: Special tokens that the family's processor asks the tokenizer for, by attribute.
+        unnamed: Further special tokens.
+        **special: ``eos_token``, ``bos_token`` and the like where they are not the built-in ones.
+    """
+    tokens = [*named.values(), *unnamed, *(token for token in special.values() if token)]
+    backend = Tokenizer.from_str(_tokenizer(wrap_text=False).to_str())
+    backend.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in dict.fromkeys(tokens)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        chat_template=template,
+        **{**_options(), **special, "extra_special_tokens": dict(named)},
     )
 
 

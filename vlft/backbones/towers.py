@@ -70,5 +70,8 @@ def count_towers(backbone: Backbone) -> list[TowerCount]:
 
 
 def _size(parameter: nn.Parameter) -> int:
+    packed = getattr(parameter, "quant_state", None)  # 4-bit weights of bitsandbytes
+    if packed is not None:
+        return packed.shape.numel()
     # DeepSpeed's ZeRO-3 leaves an empty tensor and keeps the size of the whole in `ds_numel`.
     return getattr(parameter, "ds_numel", parameter.numel())

@@ -1,6 +1,7 @@
 """Image-text contrastive losses over the global batch: CLIP's softmax and SigLIP's sigmoid."""
 
 import math
+from typing import Any
 
 import torch
 from accelerate.utils import extract_model_from_parallel
@@ -92,11 +93,14 @@ class Contrastive:
 
     def _losses(self, outputs: Outputs) -> Float[Tensor, " batch"]:
         image, text = outputs["image_embeds"].float(), outputs["text_embeds"].float()
-        scale = outputs["logit_scale"].float().clamp(max=MAX_LOGIT_SCALE).exp()
+        log_scale = outputs["logit_scale"].float()
         first = first_row(image)
-        if self.kind == "siglip":
+        if self.kind == "siglip":  # whose scale has no limit
             bias = outputs.get("logit_bias", image.new_tensor(self.logit_bias)).float()
-            return siglip_losses(image, gather_rows(text), scale=scale, bias=bias, first=first)
+            return siglip_losses(
+                image, gather_rows(text), scale=log_scale.exp(), bias=bias, first=first
+            )
+        scale = log_scale.clamp(max=MAX_LOGIT_SCALE).exp()
         return clip_losses(
             image, text, gather_rows(image), gather_rows(text), scale=scale, first=first
         )
@@ -104,8 +108,9 @@ class Contrastive:
 
 def _scalars(model: nn.Module) -> Outputs:
     """Return the host's own scalar parameters: temperature and, in SigLIP, bias."""
-    host = extract_model_from_parallel(model)
+    host: Any = extract_model_from_parallel(model)
     if isinstance(host, PeftModel):
         host = host.get_base_model()
-    assert isinstance(host, nn.Module)
-    return {name: scalar.squeeze() for name, scalar in host.named_parameters(recurse=False)}
+    bias = getattr(host, "logit_bias", None)  # CLIP has none
+    scales = {"logit_scale": host.logit_scale.squeeze()}
+    return scales if bias is None else {**scales, "logit_bias": bias.squeeze()}

@@ -5,14 +5,19 @@ directory), ``config`` (a shipped configuration, random weights unless ``weights
 ones are), or, for ``assembled``, the two parts ``vision`` and ``language``.
 """
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vlft.recipe.section import Contradiction, Section
 from vlft.recipe.towers import TowerName
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+Quantization = Literal["none", "nf4", "int8"]
+"""``nf4``: 4-bit NormalFloat with double quantization (QLoRA, arXiv 2305.14314); ``int8``:
+LLM.int8() (arXiv 2208.07339)."""
 
 
 class Host(Section):
@@ -41,8 +46,13 @@ class Host(Section):
         None
     )
     """As in transformers; null: its default."""
-    quantization: Literal["none"] = "none"
-    """Quantized storage of frozen weights."""
+    quantization: Quantization = "none"
+    """Quantized storage of frozen linear weights, through bitsandbytes: ``nf4`` (4-bit, double
+    quantization) or ``int8``."""
+    quantized_towers: tuple[TowerName, ...] = ("language",)
+    """Towers whose linear weights ``quantization`` stores; the output head never is."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with a checkpoint. Read that code first."""
 
     def check_source(self) -> None:
         """Raise unless exactly one of ``model`` and ``config`` says what to build."""
@@ -86,8 +96,82 @@ class Clip(Host):
     """Follows from the type."""
 
 
+class Siglip(Host):
+    """A SigLIP or SigLIP 2 model from transformers (contrastive)."""
+
+    tower_names: ClassVar[tuple[TowerName, ...]] = ("vision", "projector", "text")
+
+    type: Literal["siglip"]
+    """Kind of host."""
+    family: Literal["contrastive"] = "contrastive"
+    """Follows from the type."""
+
+
+class OpenClip(Host):
+    """A model of open_clip, by its architecture name (contrastive)."""
+
+    tower_names: ClassVar[tuple[TowerName, ...]] = ("vision", "projector", "text")
+
+    type: Literal["open_clip"]
+    """Kind of host."""
+    family: Literal["contrastive"] = "contrastive"
+    """Follows from the type."""
+    model: str | None = None
+    """Architecture as open_clip names it (``ViT-B-32``), or a folder that a run was merged into;
+    ``open_clip:`` may stand before it."""
+    pretrained: str | None = None
+    """Tag of open_clip (``laion2b_s34b_b79k``) or a safetensors file, for the architecture
+    ``model``; null: random weights."""
+
+    def check_source(self) -> None:
+        """``pretrained`` goes with an architecture; open_clip brings processor and attention."""
+        super().check_source()
+        if self.pretrained is not None and self.config is not None:
+            raise Contradiction(
+                "pretrained", "`pretrained` goes with `model`; with `config` give `weights`"
+            )
+        for field in ("processor", "attn_implementation"):
+            if getattr(self, field) is not None:
+                raise Contradiction(field, "open_clip brings its own: leave it out")
+
+
+class Vision(Host):
+    """An image encoder with a classification head: ViT, Swin, or the tower of a CLIP."""
+
+    tower_names: ClassVar[tuple[TowerName, ...]] = ("vision", "head")
+
+    type: Literal["vision"]
+    """Kind of host."""
+    family: Literal["vision"] = "vision"
+    """Follows from the type."""
+    labels: tuple[str, ...] | str | None = None
+    """Class names in the order of the head's rows, or a text file with one per line; null: those
+    of the checkpoint."""
+
+    @field_validator("labels")
+    @classmethod
+    def _read_labels(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
+        """Read the file, so that a run's recipe holds the names themselves."""
+        if value is None:
+            return None
+        if isinstance(value, str):
+            path = Path(value).expanduser()
+            if not path.is_file():
+                raise Contradiction(
+                    "labels",
+                    f"there is no file {value!r}: give a text file with one class name per line, "
+                    "or a list of names",
+                )
+            value = tuple(filter(None, map(str.strip, path.read_text("utf-8").splitlines())))
+        twice = next((name for name in value if value.count(name) > 1), None)
+        if twice is not None or len(value) < 2:
+            found = "one name" if twice is None else f"{twice!r} twice"
+            raise Contradiction("labels", f"found {found}: give each class once, and at least two")
+        return value
+
+
 class ImageTextToText(Host):
-    """A generative model that ``AutoModelForImageTextToText`` knows, such as LLaVA."""
+    """A generative model that ``AutoModelForImageTextToText`` knows, such as Qwen2.5-VL."""
 
     tower_names: ClassVar[tuple[TowerName, ...]] = ("vision", "projector", "language")
 
@@ -95,6 +179,9 @@ class ImageTextToText(Host):
     """Kind of host."""
     family: Literal["generative"] = "generative"
     """Follows from the type."""
+    sites: Literal["auto"] | None = None
+    """``auto``: find towers and places in the module tree of a model line that vlft has no table
+    for; null: by that table."""
 
 
 class Assembled(Host):
@@ -143,5 +230,6 @@ class CausalLM(Host):
 
 
 BackboneSection = Annotated[
-    Clip | ImageTextToText | Assembled | CausalLM, Field(discriminator="type")
+    Clip | Siglip | OpenClip | Vision | ImageTextToText | Assembled | CausalLM,
+    Field(discriminator="type"),
 ]

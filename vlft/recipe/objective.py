@@ -30,4 +30,15 @@ class Contrastive(Section):
     ``micro_batch``: accept that negatives come from one micro batch (over all processes)."""
 
 
-ObjectiveSection = Annotated[LanguageModeling | Contrastive, Field(discriminator="type")]
+class Classification(Section):
+    """Cross entropy over the classes of a vision host's head."""
+
+    type: Literal["classification"]
+    """Loss family (vision hosts)."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target that is spread evenly over all classes (arXiv 1512.00567)."""
+
+
+ObjectiveSection = Annotated[
+    LanguageModeling | Contrastive | Classification, Field(discriminator="type")
+]

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from vlft.recipe.section import Section
 
-TowerName = Literal["vision", "projector", "language", "text"]
+TowerName = Literal["vision", "projector", "language", "text", "head"]
 
 
 class Tower(Section):
