@@ -108,3 +108,37 @@ def test_unknown_metric_of_a_suite_is_named(train):
             *EVERY_STEP, "evaluation.suite=scenes/unseen_question", "evaluation.limit=2",
             "evaluation.metric_for_best=accuracies",
         )  # fmt: skip
+
+
+@pytest.fixture
+def held_out(tmp_path) -> Path:
+    """Questions about drawn scenes in a file of one's own, in the training record format."""
+    from vlft.data.scenes.layouts.messages import write
+    from vlft.data.scenes.scene import World
+
+    write(tmp_path, World(seed=1000), range(12))
+    return tmp_path / "messages.jsonl"
+
+
+def test_ones_own_held_out_set_chooses_the_best(train, held_out):
+    run_dir = train(
+        *EVERY_STEP, "evaluation.suite=custom/vqa", f"evaluation.overrides=[data.path={held_out}]",
+        "evaluation.metric_for_best=anls", "training.max_steps=2",
+    )  # fmt: skip
+    measured = [line for line in metrics_of(run_dir) if "anls" in line]
+    assert len(measured) == 2
+    assert {"exact_match", "relaxed_accuracy", "token_f1"} <= measured[0].keys()
+    state = json.loads((run_dir / "checkpoint-2" / "trainer_state.json").read_text())
+    assert state["best_metric"] == max(line["anls"] for line in measured)
+
+
+def test_a_held_out_file_that_is_not_there_stops_before_the_first_step(train, tmp_path):
+    from vlft.errors import EvaluationError
+
+    run_dir = tmp_path / "run"
+    with pytest.raises(EvaluationError, match=r"data\.path = gone\.jsonl: there is no such file"):
+        train(
+            *EVERY_STEP, "evaluation.suite=custom/vqa",
+            "evaluation.overrides=[data.path=gone.jsonl]", run_dir=run_dir,
+        )  # fmt: skip
+    assert not run_dir.exists()

@@ -14,6 +14,8 @@ import torch.distributed as dist
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from vlft.disk import replace_text
+
 METRICS = "metrics.jsonl"
 
 
@@ -54,7 +56,7 @@ def trim_metrics(path: Path, step: int) -> None:
             continue
         if line["step"] <= step and "train_runtime" not in line:
             kept.append(text)
-    path.write_text("".join(f"{text}\n" for text in kept), encoding="utf-8")
+    replace_text(path, "".join(f"{text}\n" for text in kept))
 
 
 class Progress(TrainerCallback):

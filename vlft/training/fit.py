@@ -27,6 +27,7 @@ from vlft.adapters.parts import (
     read_parts,
     save_parts,
 )
+from vlft.disk import is_full
 from vlft.objectives import build_objective
 from vlft.recipe.schema import Recipe
 from vlft.training import run_directory
@@ -125,13 +126,22 @@ def fit(
 
     try:
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    except Exception as error:
+        if is_full(error):
+            raise run_directory.full_disk(run_dir) from error
+        raise
     finally:
         stop.release()
     trainer.guard.flush()
     if stop.stopping:
         return Fit(run_dir, trainer.state.global_step, interrupted=True, best_step=None)
     best = trainer.state.best_model_checkpoint
-    export(trainer, run_dir, best=Path(best) if best else None, mutates_base=mutates)
+    try:
+        export(trainer, run_dir, best=Path(best) if best else None, mutates_base=mutates)
+    except Exception as error:
+        if is_full(error):
+            raise run_directory.full_disk(run_dir) from error
+        raise
     return Fit(
         run_dir,
         trainer.state.global_step,
@@ -188,25 +198,34 @@ def write_base(backbone: Backbone, run_dir: Path, *, whole_is_trained: bool) -> 
 
 
 def export(trainer: VlftTrainer, run_dir: Path, *, best: Path | None, mutates_base: bool) -> None:
-    """Write the finished model to the run directory: the best checkpoint's, or the last weights."""
+    """Write the finished model to the run directory: the best checkpoint's, or the last weights.
+
+    It is written aside and gets its place when it is complete.
+    """
+    unfinished = run_dir / run_directory.UNFINISHED
     if best is None:
-        trainer.save_model(str(run_dir), _internal_call=True)
+        trainer.save_model(str(unfinished), _internal_call=True)
     if not trainer.args.should_save:
         return
+    unfinished.mkdir(exist_ok=True)
     if best is not None:
-        _copy_weights(best, run_dir)
+        _copy_weights(best, unfinished)
+    new = read_parts(unfinished)
+    if new:
+        save_parts(read_parts(run_dir) | new, unfinished)
     if mutates_base:
         model = trainer.model
         assert isinstance(model, PeftModel)
         if best is not None:
             set_peft_model_state_dict(model, load_file(best / mutation.WEIGHTS))
-        mutation.export(model, run_dir, run_dir)
-    (run_dir / "training_args.bin").unlink(missing_ok=True)  # a pickle, and no one reads it
+        mutation.export(model, run_dir, unfinished)
+    (unfinished / "training_args.bin").unlink(missing_ok=True)  # a pickle, and no one reads it
+    run_directory.put_in_place(unfinished, run_dir)
 
 
-def _copy_weights(checkpoint: Path, run_dir: Path) -> None:
+def _copy_weights(checkpoint: Path, folder: Path) -> None:
     for path in checkpoint.iterdir():
         is_weights = path.suffix in (".safetensors", ".json") and path.name != run_directory.STATE
         if path.is_file() and is_weights:
-            shutil.copy2(path, run_dir / path.name)
-    save_parts(read_parts(checkpoint), run_dir)
+            shutil.copy2(path, folder / path.name)
+    save_parts(read_parts(checkpoint), folder)

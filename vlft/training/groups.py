@@ -33,7 +33,8 @@ def parameter_groups(
     grouped: dict[tuple[str, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in backbone.model.named_parameters():
         if parameter.requires_grad:
-            decays = name in decayed and parameter.ndim > 0  # a temperature is left alone
+            is_scalar = tuple(parameter.shape) in ((), (1,))  # a temperature is left alone
+            decays = name in decayed and not is_scalar
             grouped[tower_of(backbone, name) or "other", decays].append(parameter)
     groups = []
     for (tower, decays), parameters in sorted(grouped.items(), key=lambda item: item[0]):

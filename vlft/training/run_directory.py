@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from vlft.disk import free_bytes, replace_text
 from vlft.errors import RecipeError, RunDirectoryError
 from vlft.recipe import load_recipe
 from vlft.recipe.launch import Launch
@@ -34,6 +35,8 @@ from vlft.recipe.show import as_yaml
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
 STATE = "trainer_state.json"
+UNFINISHED = ".unfinished"
+"""Folder that the result of a run is written to before it gets its place."""
 
 PACKAGES = (
     "vlft", "torch", "torchvision", "transformers", "peft", "accelerate", "datasets", "deepspeed",
@@ -113,7 +116,8 @@ def last_checkpoint(run_dir: Path) -> Path:
 
 
 def remove_incomplete(run_dir: Path) -> None:
-    """Delete checkpoints that were interrupted while being written."""
+    """Delete checkpoints, and a result, that were interrupted while being written."""
+    shutil.rmtree(run_dir / UNFINISHED, ignore_errors=True)
     for path in run_dir.glob("checkpoint-*"):
         if not _is_complete(path):
             shutil.rmtree(path)
@@ -125,6 +129,44 @@ def _is_complete(checkpoint: Path) -> bool:
     except (OSError, json.JSONDecodeError):
         return False
     return True
+
+
+MARKS = ("config.json", "adapter_config.json")
+"""Files that say that a folder holds a model; each is put in place after all others."""
+
+
+def put_in_place(unfinished: Path, run_dir: Path) -> None:
+    """Move a completely written model into the run directory.
+
+    A run that dies before holds no model yet, only its checkpoints; never a part of one.
+
+    Args:
+        unfinished: Folder beside the files that it becomes.
+        run_dir: The run directory.
+    """
+    files = sorted(path for path in unfinished.rglob("*") if path.is_file())
+    for path in sorted(files, key=lambda path: path.name in MARKS):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        target = run_dir / path.relative_to(unfinished)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    shutil.rmtree(unfinished)
+
+
+def full_disk(run_dir: Path) -> RunDirectoryError:
+    """Take an unfinished checkpoint away, and say what is left and how to go on."""
+    remove_incomplete(run_dir)
+    complete = checkpoints(run_dir)
+    safe = (
+        f"{complete[-1].name} is complete: make room, then continue with --resume"
+        if complete
+        else "there is no complete checkpoint yet: make room and start again"
+    )
+    return RunDirectoryError(
+        f"the disk of {run_dir} is full ({free_bytes(run_dir):,} bytes are free); {safe} (fewer "
+        "checkpoints: training.save_total_limit)"
+    )
 
 
 MAY_CHANGE = {
@@ -161,7 +203,7 @@ def require_same_recipe(run_dir: Path, recipe: Recipe) -> None:
 
 def write_recipe(run_dir: Path, recipe: Recipe) -> None:
     """Write the resolved recipe."""
-    (run_dir / RECIPE).write_text(as_yaml(recipe), encoding="utf-8")
+    replace_text(run_dir / RECIPE, as_yaml(recipe))
 
 
 def write_environment(run_dir: Path, launch: Launch) -> None:
@@ -171,7 +213,7 @@ def write_environment(run_dir: Path, launch: Launch) -> None:
     if path.is_file():  # resumed: what it began with stays, what it went on with is added
         first = json.loads(path.read_text(encoding="utf-8"))
         facts = first | {"resumed": [*first.get("resumed", []), facts]}
-    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    replace_text(path, json.dumps(facts, indent=2) + "\n")
 
 
 def environment() -> dict[str, Any]:

@@ -13,16 +13,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from peft import PeftModel
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 from transformers import EvalPrediction, Trainer
 
 from vlft.adapters.parts import copy_whole, save_parts, trained_in_place
+from vlft.data.mixture import MixedSamples
 from vlft.recipe.towers import Towers
 from vlft.training.groups import parameter_groups
 from vlft.training.guard import FiniteLossGuard
 from vlft.training.meter import Meter
+from vlft.training.sampler import MixtureSampler
 from vlft.types import Backbone, Batch, Objective, Outputs
 
 AuxiliaryLoss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
@@ -125,14 +128,30 @@ class VlftTrainer(Trainer):
         """
         dataset = self.train_dataset
         assert isinstance(dataset, Dataset)
-        assert isinstance(dataset, Sized)
-        return self._loader(
+        loader = self._loader(
             dataset,
             batch_size=self.args.train_batch_size,
-            # accelerate seeds it, on every rank alike
-            sampler=RandomSampler(dataset, num_samples=self._whole_batches(len(dataset))),
+            sampler=self._train_sampler(dataset),
             drop_last=self.args.dataloader_drop_last,
         )
+        shard = loader.batch_sampler
+        if isinstance(shard, BatchSamplerShard):
+            # accelerate looks for it here to say which epoch it is, once batches are skipped
+            shard.sampler = shard.batch_sampler.sampler
+        return loader
+
+    def _train_sampler(self, dataset: Dataset) -> Sampler[int]:
+        if isinstance(dataset, MixedSamples):
+            seed = self.args.data_seed
+            return MixtureSampler(
+                dataset.mix,
+                num_samples=self._whole_batches(dataset.mix.num_samples),
+                seed=self.args.seed if seed is None else seed,
+                chunk=self.args.train_batch_size * self.args.world_size,
+            )
+        assert isinstance(dataset, Sized)
+        # accelerate seeds it, on every rank alike
+        return RandomSampler(dataset, num_samples=self._whole_batches(len(dataset)))
 
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
         """Return every validation sample; ``dataloader_drop_last`` is for training alone."""
