@@ -173,11 +173,12 @@ def test_host_that_has_a_checkpoint_is_not_stored_again(train, host, batches, tm
     torch.testing.assert_close(outputs_of(vlft.load(second), batch), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_suite_of_a_run_and_of_its_checkpoint(copied):
+def test_benchmarks_of_a_run_and_of_its_checkpoint(copied, tmp_path):
     from vlft import hub
 
     path = copied / "recipe.yaml"
-    assert hub.suite_of(copied) == []
+    assert hub.evaluation_of(copied).suite is None
     path.write_text(path.read_text().replace("suite: null", "suite: scenes/retrieval"))
-    assert hub.suite_of(copied) == ["scenes/retrieval"]
-    assert hub.suite_of(copied / "checkpoint-2") == ["scenes/retrieval"]
+    assert hub.evaluation_of(copied).suite == "scenes/retrieval"
+    assert hub.evaluation_of(copied / "checkpoint-2").suite == "scenes/retrieval"
+    assert hub.evaluation_of(tmp_path) is None

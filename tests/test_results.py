@@ -177,3 +177,25 @@ def test_results_and_declarations_are_read_without_torch():
         "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("coverage", ["full", "limited"])
+def test_a_name_that_is_too_long_is_cut_and_stays_one_of_its_own(tmp_path, coverage):
+    start = "custom/vqa:data.path=/held/" + "out/" * 200
+    paths = [
+        write_result(tmp_path, a_result(benchmark=start + name, coverage=coverage), SAMPLES)
+        for name in ("a.jsonl", "b.jsonl")
+    ]
+    assert len(set(paths)) == 2
+    for path, name in zip(paths, ("a.jsonl", "b.jsonl"), strict=True):
+        assert path.name.startswith("custom-vqa-data.path-held-out-out-")
+        result = read_result(path)
+        assert result.benchmark == start + name
+        assert read_samples(tmp_path / result.samples_file) == SAMPLES
+        assert len(f".{result.samples_file}.part") <= 255
+
+
+def test_names_that_differ_in_other_letters_do_not_replace_each_other(tmp_path):
+    names = [f"custom/vqa:data.path={name}.jsonl" for name in ("\u8bad\u7ec3", "\u8bc4\u4f30")]
+    paths = {write_result(tmp_path, a_result(benchmark=name), SAMPLES) for name in names}
+    assert len(paths) == 2

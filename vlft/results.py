@@ -8,15 +8,20 @@ answers can be scored again without a model. Reading needs no torch.
 import json
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from vlft.disk import replace_text, tell_full_disk
 from vlft.errors import EvaluationError
 
 SCHEMA_VERSION = 1
 """Raised with every change of the records that an older reader would misunderstand."""
+
+LONGEST_STEM = 160
+"""Characters of a result's file name before its endings; file systems take 255 bytes in all."""
 
 Real = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -158,13 +163,18 @@ def rank_together(one: Result, other: Result) -> bool:
 def file_stem(benchmark: str, *, limited: bool = False) -> str:
     """Return the name of a benchmark's files without ``.json`` and ``.samples.jsonl``.
 
-    A limited result has a name of its own, so that it never takes the place of a full one.
+    A limited result has a name of its own, so that it never takes the place of a full one. A name
+    that is too long for a file system, or whose letters a file name does not show, ends with a hash
+    of the whole.
 
     Args:
         benchmark: Name of the benchmark, such as ``scenes/retrieval``.
         limited: Whether only a part of it was measured.
     """
     stem = re.sub(r"[^A-Za-z0-9_.]+", "-", benchmark).strip("-")
+    if len(stem) > LONGEST_STEM or not benchmark.isascii():
+        digest = sha256(benchmark.encode()).hexdigest()[:12]
+        stem = f"{stem[: LONGEST_STEM - len(digest) - 1].rstrip('-')}-{digest}"
     return f"{stem}.limited" if limited else stem
 
 
@@ -254,6 +264,5 @@ def _text(path: Path) -> str:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file so that it appears complete or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with tell_full_disk(path.parent, what=path.name):
+        replace_text(path, text)

@@ -16,12 +16,14 @@ from vlft.recipe import load_recipe, validate
 from vlft.recipe.launch import Launch
 
 COMMANDS = {
-    "show": ["RECIPE", "OVERRIDES", "--model", "--samples", "--json"],
+    "init": ["--model", "--data", "--recipe", "--adapter", "--out", "--force"],
+    "show": ["RECIPE", "OVERRIDES", "--model", "--samples", "--tokens", "--images", "--json"],
     "train": ["RECIPE", "OVERRIDES", "--resume"],
     "eval": [
         "RUN", "OVERRIDES", "--benchmark", "--limit", "--batch-size", "--out", "--json"
     ],
     "predict": ["RUN", "--prompt", "--image", "--max-new-tokens"],
+    "merge": ["RUN", "OUT", "--dtype"],
     "list": ["KIND"],
     "env": ["--json"],
 }  # fmt: skip

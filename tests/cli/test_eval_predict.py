@@ -110,3 +110,22 @@ def test_run_that_is_not_there(vlft):
     called = vlft("predict", "runs/gone/far", "--prompt", "what?")
     assert called.status == 2
     assert "'runs/gone/far' is no folder" in called.err
+
+
+def test_the_recipe_names_the_held_out_file_too(vlft, lora_run, tmp_path):
+    from vlft.data.scenes.layouts.messages import write
+    from vlft.data.scenes.scene import World
+
+    write(tmp_path, World(seed=1000), range(5))
+    run_dir = shutil.copytree(lora_run, tmp_path / "run")
+    recipe = run_dir / "recipe.yaml"
+    text = recipe.read_text().replace("suite: null", "suite: custom/vqa")
+    path = tmp_path / "messages.jsonl"
+    recipe.write_text(text.replace("overrides: []", f"overrides: ['data.path={path}']"))
+    called = vlft("eval", str(run_dir), "metric=token_f1", "--out", str(tmp_path / "out"))
+    assert called.status == 0, called.err
+    assert "token_f1" in called.out.splitlines()[1]
+    (result,) = (tmp_path / "out").glob("*.json")
+    assert json.loads(result.read_text())["protocol"]["ranking_key"]["dataset_revision"].startswith(
+        "sha256-"
+    )

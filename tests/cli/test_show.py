@@ -56,12 +56,31 @@ def test_forecast_is_what_a_real_model_holds(family, overrides, shown, tiny_reci
     def size(tensors):
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
-    states = [t for state in optimizer.state.values() for k, t in state.items() if k != "step"]
-    assert found["memory"] == {
-        "weights": size([*model.parameters(), *model.buffers()]),
-        "gradients": size(p.grad for p in trained.values()),
-        "optimizer_states": size(states),
-    }
+    states = [t for state in optimizer.state.values() for t in state.values()]
+    memory = found["memory"]
+    assert memory["weights"] == size([*model.parameters(), *model.buffers()])
+    assert memory["gradients"] == size(p.grad for p in trained.values())
+    assert memory["optimizer_states"] == size(states)
+    counted = sum(memory["activations"].values()) + memory["workspace"]
+    fixed = memory["weights"] + memory["gradients"] + memory["optimizer_states"]
+    assert memory["total"] == fixed + counted
+    assert memory["cards"]["24"] == {"fits": True, "change": None, "nearest": None}
+
+
+@pytest.mark.slow
+def test_a_recipe_that_does_not_fit_is_told_what_would(vlft, tmp_path):
+    (tmp_path / "big.yaml").write_text(
+        "backbone: {type: causal_lm, config: llama2_7b, dtype: bfloat16}\n"
+        "adapter: {type: lora, sites: [language.attention], r: 16}\n"
+        "objective: {type: language_modeling}\n"
+        "training: {global_batch_size: 8, per_device_train_batch_size: 2, bf16: true}\n"
+    )
+    called = vlft("show", str(tmp_path / "big.yaml"), "--model", "--tokens", "8192")
+    assert called.status == 0, called.err
+    assert "2 samples per pass of 8192 tokens" in called.out
+    change = "training.gradient_checkpointing=true"
+    for card in (24, 48, 80):
+        assert f"{card} GB card: does not fit; it would with {change}" in called.out
 
 
 def test_json_holds_the_recipe_and_its_origins(shown):
@@ -93,7 +112,11 @@ def test_samples_show_what_is_supervised(vlft, tiny_recipe):
 def test_text_has_the_tables(vlft, tiny_recipe):
     called = vlft("show", tiny_recipe["generative"], "--model")
     assert called.status == 0
-    for phrase in ("trained by the adapter   16,384", "optimizer steps          4", "weights  "):
+    for phrase in (
+        "trained by the adapter   16,384",
+        "optimizer steps          4",
+        "24 GB card: fits",
+    ):
         assert phrase in called.out
 
 

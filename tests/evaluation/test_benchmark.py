@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from vlft.errors import EvaluationError, RecipeError, UnknownNameError
+from vlft.evaluation import asking
 from vlft.evaluation.benchmark import (
     benchmark_names,
     load_benchmark,
@@ -10,14 +11,27 @@ from vlft.evaluation.benchmark import (
     suite_names,
 )
 from vlft.evaluation.metrics import NORMALIZATIONS
-from vlft.evaluation.scorers import SCORERS, question_answering, retrieval
+from vlft.evaluation.options import EXTRACTIONS
+from vlft.evaluation.scorers import (
+    SCORERS,
+    caption_choice,
+    classification,
+    multiple_choice,
+    retrieval,
+)
 from vlft.recipe.data import Scenes
 from vlft.recipe.load import load_recipe
 from vlft.recipe.shipped import find_shipped, list_shipped
 
 PROMPT_FORMATS = {
-    "question_answering": question_answering.PROMPT_FORMATS,
+    "caption_choice": caption_choice.PROMPT_FORMATS,
+    "captioning": asking.PROMPT_FORMATS,
+    "classification": classification.PROMPT_FORMATS,
+    "multiple_choice": multiple_choice.PROMPT_FORMATS,
+    "option_likelihood": multiple_choice.PROMPT_FORMATS,
+    "question_answering": asking.PROMPT_FORMATS,
     "retrieval": retrieval.PROMPT_FORMATS,
+    "short_answers": asking.PROMPT_FORMATS,
 }
 
 DECLARATION = """\
@@ -47,14 +61,19 @@ def declare(tmp_path):
     return write
 
 
+def load(name):
+    """Load a shipped benchmark; those on one's own files get one."""
+    return load_benchmark(name, ["data.path=mine.jsonl"] if name.startswith("custom/") else [])
+
+
 @pytest.mark.parametrize("name", benchmark_names())
 def test_shipped_benchmarks_name_what_exists(name):
-    spec = load_benchmark(name)
-    assert spec.name == name
+    spec = load(name)
+    assert spec.name.partition(":")[0] == name
     assert spec.scorer in SCORERS
     assert spec.prompt_format in PROMPT_FORMATS[spec.scorer]
-    assert spec.extraction in {*NORMALIZATIONS, "none"}
-    assert spec.expected_n is not None
+    assert spec.extraction in {*NORMALIZATIONS, *EXTRACTIONS, "none"}
+    assert (spec.expected_n is None) == name.startswith("custom/")
 
 
 @pytest.mark.parametrize("name", suite_names())
@@ -69,7 +88,7 @@ def test_every_benchmark_on_scenes_is_in_the_suite():
 
 @pytest.mark.parametrize("name", benchmark_names())
 def test_evaluation_never_draws_from_a_world_that_a_recipe_trains_on(name):
-    data = load_benchmark(name).data
+    data = load(name).data
     if isinstance(data, Scenes):
         assert data.seed >= 1000
 
@@ -97,7 +116,9 @@ def test_a_file_of_ones_own_is_read(declare):
 
 
 def test_an_unknown_name_names_the_nearest_and_all():
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'scenes/retrieval'\? Available: sce"):
+    with pytest.raises(
+        UnknownNameError, match=r"Did you mean 'scenes/retrieval'\? Available: custom/caption"
+    ):
         load_suite("scene/retrieval")
 
 
@@ -116,6 +137,13 @@ def test_the_order_of_overrides_does_not_matter():
     changes = ["data.num_samples=4", "data.seed=7"]
     one = load_benchmark("scenes/question_answering", changes)
     assert one == load_benchmark("scenes/question_answering", changes[::-1])
+
+
+def test_of_two_overrides_for_one_key_the_later_holds_and_names(declare):
+    first, second = "data.seed=7", "data.seed=8"
+    spec = load_benchmark("scenes/question_answering", [first, second])
+    assert spec.data.seed == 8
+    assert spec == load_benchmark("scenes/question_answering", [second])
 
 
 def test_decoding_alone_keeps_the_expected_number():
@@ -169,3 +197,38 @@ def test_what_is_no_declaration_is_refused(declare, text):
     with pytest.raises((RecipeError, EvaluationError)) as caught:
         load_benchmark(declare(text))
     assert Path(declare(text)).name in str(caught.value)
+
+
+def test_a_benchmark_on_ones_own_file_asks_for_it():
+    with pytest.raises(EvaluationError, match=r"custom/vqa\.yaml:5: data\.path: name your file"):
+        load_benchmark("custom/vqa")
+
+
+def test_ones_own_files_are_pinned_by_their_content(tmp_path):
+    one, same, other = (tmp_path / folder / "mine.jsonl" for folder in "abc")
+    for path, text in ((one, "1"), (same, "1"), (other, "2")):
+        path.parent.mkdir()
+        path.write_text(text)
+    first, second, third = (
+        load_benchmark("custom/vqa", [f"data.path={path}"]).dataset_revision
+        for path in (one, same, other)
+    )
+    assert first == second
+    assert first != third
+    assert first.startswith("sha256-")
+
+
+def test_the_revision_of_a_folder_of_classes_knows_the_classes(tmp_path):
+    for name in ("cat/1.png", "dog/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"12")
+    spec = load_benchmark("custom/classification", [f"data.path={tmp_path}"])
+    before = spec.dataset_revision
+    (tmp_path / "dog" / "2.png").rename(tmp_path / "cat" / "2.png")
+    assert spec.dataset_revision != before
+
+
+def test_a_file_of_ones_own_that_is_not_there_is_named():
+    spec = load_benchmark("custom/vqa", ["data.path=gone.jsonl"])
+    with pytest.raises(EvaluationError, match=r"data\.path = gone\.jsonl: there is no such file"):
+        _ = spec.dataset_revision

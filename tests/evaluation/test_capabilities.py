@@ -8,7 +8,7 @@ from torch.nn.functional import log_softmax
 
 from vlft.data.chat import ChatFormat
 from vlft.data.scenes import draw_scene, render
-from vlft.errors import EvaluationError, UnknownNameError
+from vlft.errors import EvaluationError
 from vlft.evaluation.capabilities import ContrastiveModel, GenerativeModel, capabilities_of
 from vlft.types import Embeds, Generates, Message, Prompt, Scores
 
@@ -63,11 +63,6 @@ def test_capabilities_of_each_family(host):
     assert not isinstance(generative, Embeds)
     assert isinstance(contrastive, Embeds)
     assert not isinstance(contrastive, Generates)
-
-
-def test_a_family_without_capabilities_is_named(host):
-    with pytest.raises(UnknownNameError, match="unknown family 'vision'"):
-        capabilities_of(replace(host("tiny_clip"), family="vision"))
 
 
 @pytest.mark.parametrize("wrap", [lambda backbone: backbone, adapted], ids=["bare", "lora"])

@@ -17,14 +17,14 @@ BAD = [
     (MORE, "training: {lora_alpha: 8}", "recipe.yaml:4: training.lora_alpha = 8: unknown key. It belongs in adapter.lora_alpha"),
     (MORE, "training: {label_smoothing_factor: 0.1}", "it is training.extra.label_smoothing_factor"),
     (ADAPTER, "adapter: {type: full, r: 8}", "recipe.yaml:2: adapter.r = 8: unknown key. It goes with type lora"),
-    (MORE, "data: {train: {type: scenes, path: a.json}}", "data.train.path = a.json: unknown key. It goes with type messages or llava_json or"),
+    (MORE, "data: {train: {type: scenes, path: a.json}}", "data.train.path = a.json: unknown key. It goes with type messages or sharegpt or"),
     (MORE, "towers: {visoin: {train: full}}", "recipe.yaml:4: towers.visoin: unknown value. Did you mean 'vision'? Available: vision, projector"),
     # types of sections
     (BACKBONE, "backbone: {type: clipp, config: tiny_clip}", "recipe.yaml:1: backbone.type = clipp: unknown type. Did you mean 'clip'? Available: assembled, causal_lm, clip, image_text_to_text"),
     (BACKBONE, "backbone: {config: tiny_llava}", "recipe.yaml:1: backbone.type: missing key. Available: assembled"),
     (BACKBONE, "", "recipe.yaml: backbone: missing section. Give it a type: assembled, causal_lm, clip"),
-    (ADAPTER, "adapter: {type: qlora, sites: [a]}", "recipe.yaml:2: adapter.type = qlora: unknown type. Here: type: lora; weights are not quantized"),
-    (MORE, "data: {train: {type: sharegpt, path: x}}", "data.train.type = sharegpt: unknown type. Here: type: llava_json"),
+    (ADAPTER, "adapter: {type: qlora, sites: [a]}", "recipe.yaml:2: adapter.type = qlora: unknown type. Here: type: lora, with `backbone.quantization: nf4`"),
+    (MORE, "data: {train: {type: alpaca, path: x}}", "data.train.type = alpaca: unknown type. Here: type: question_answer"),
     # wrong kinds of values
     (MORE, "training: {global_batch_size: many}", "training.global_batch_size = many: expected a whole number, not text"),
     (MORE, "training: {global_batch_size: 8.5}", "training.global_batch_size = 8.5: expected a whole number, not a number"),

@@ -5,7 +5,7 @@ import pytest
 from vlft.errors import RecipeError
 from vlft.recipe import load_recipe
 from vlft.recipe.fields import every_section, homes_of
-from vlft.recipe.foreign import KEYS, TYPES
+from vlft.recipe.foreign import HOMONYMS, KEYS, TYPES
 from vlft.recipe.schema import Recipe
 from vlft.recipe.upstream import training_arguments
 
@@ -55,9 +55,9 @@ def test_every_type_that_an_answer_names_exists(section, foreign):
             "training: {cutoff_len: 2048}",
             "training.cutoff_len = 2048: unknown key. Here: `data.max_length`",
         ),
-        ("image_max_pixels: 589824", "the host's image processor sets the image size"),
+        ("image_max_pixels: 589824", "`data.image_tokens_per_sample` bounds the image tokens"),
         ("freeze_vit: true", "`towers.vision.train: frozen | full`"),
-        ("max_pixels: 1003520", "the host's image processor sets the image size"),
+        ("max_pixels: 1003520", "`data.image_tokens_per_sample` bounds the image tokens"),
         (
             "training: {gradient_accumulation_steps: 8}",
             "follows after launch from `training.global_batch_size`",
@@ -69,7 +69,9 @@ def test_every_type_that_an_answer_names_exists(section, foreign):
         ("model_name_or_path: a/b", "`backbone.model`"),
         ("training: {warmup_ratio: 0.1}", "`training.warmup_steps`"),
         ("stage: sft", "follows from `objective.type`"),
-        ("load_in_4bit: true", "not quantized here yet"),
+        ("image_size: 512", "`data.image_tokens_per_sample` bounds the image tokens"),
+        ("training: {image_size: 512}", "the size that the host's processor makes"),
+        ("load_in_4bit: true", "`backbone.quantization: nf4`"),
     ],
 )
 def test_a_neighbors_key_is_answered_with_ours(write, generative, line, answer):
@@ -77,6 +79,18 @@ def test_a_neighbors_key_is_answered_with_ours(write, generative, line, answer):
         load_recipe(write(generative + line + "\n"))
     assert answer in str(error.value)
     assert str(error.value).startswith("recipe.yaml:4: ")
+
+
+def test_a_key_of_ours_that_others_mean_differently_stays_ours_among_data_sets(write, generative):
+    with pytest.raises(RecipeError) as error:
+        load_recipe(write(generative), ["data.train={type: messages, path: a, image_size: 48}"])
+    assert "data.train.image_size = 48: unknown key. It goes with type scenes" in str(error.value)
+
+
+@pytest.mark.parametrize("key", sorted(HOMONYMS))
+def test_a_homonym_is_a_key_of_ours(key):
+    assert homes_of(key)
+    assert key not in KEYS
 
 
 def test_the_sections_with_types_are_all_answered_for():

@@ -134,6 +134,15 @@ def test_without_a_launch_there_are_no_batches():
             ["which ZeRO-3 splits", "ZeRO-2 launch file"],
         ),
         (
+            changed(
+                recipe(),
+                backbone={"type": "assembled", "config": "tiny_llava", "quantization": "nf4"},
+                adapter={"type": "lora", "sites": ["language.mlp"]},
+            ),
+            several(2, zero_stage=3),
+            ["backbone.quantization = nf4: ZeRO-3 splits weights", "DDP or ZeRO-2 launch file"],
+        ),
+        (
             recipe("contrastive"),
             several(2, zero_stage=3),
             ["ZeRO-3 cannot split such a tensor", "DDP or ZeRO-2"],

@@ -25,6 +25,30 @@ Overrides = Annotated[
 
 
 @app.command()
+def init(
+    model: Annotated[
+        str | None,
+        typer.Option(help="Hub id, checkpoint folder, or open_clip: and an architecture."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Your data: a file, a folder, or hub:user/name.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Instead: a shipped recipe to copy (`vlft list recipes`).")
+    ] = None,
+    adapter: Annotated[str, typer.Option(help="lora, qlora or full.")] = "lora",
+    out: Annotated[
+        str | None, typer.Option(help="File to write; default: recipe.yaml, or the copy's name.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write a recipe for a model and your data, or copy a shipped one."""
+    from vlft.cli.init import run
+
+    run(model=model, data=data, recipe=recipe, adapter=adapter, out=out, force=force)
+
+
+@app.command()
 def show(
     recipe: RecipeArgument,
     overrides: Overrides = None,
@@ -34,12 +58,24 @@ def show(
     samples: Annotated[
         int, typer.Option(help="Show so many training samples with their supervised spans.")
     ] = 0,
+    tokens: Annotated[
+        int | None, typer.Option(help="Forecast memory for samples of so many tokens.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="Forecast memory for so many images each.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON (implies --model).")] = False,
 ) -> None:
     """Resolve a recipe and show every value with its origin. Nothing is trained or downloaded."""
     from vlft.cli.show import run
 
-    run(recipe, overrides or [], model=model, samples=samples, as_json=as_json)
+    run(
+        recipe,
+        overrides or [],
+        model=model,
+        samples=samples,
+        as_json=as_json,
+        tokens=tokens,
+        images=images,
+    )
 
 
 @app.command()
@@ -99,14 +135,32 @@ def predict(
     run_dir: Annotated[
         str, typer.Argument(metavar="RUN", help="Run directory, checkpoint, or hub:user/name.")
     ],
-    prompt: Annotated[str, typer.Option(help="What to ask (or, for CLIP, texts split by '|').")],
+    prompt: Annotated[
+        str, typer.Option(help="What to ask (for CLIP: texts split by '|'; classifiers need none).")
+    ] = "",
     image: Annotated[list[str] | None, typer.Option(help="Image file; may be repeated.")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.")] = 64,
 ) -> None:
-    """Ask a run about images: an answer, or for a contrastive host the similarity of texts."""
+    """Ask a run about images: an answer, for CLIP the similarity of texts, or the class."""
     from vlft.cli.predict import run
 
     run(run_dir, prompt, image or [], max_new_tokens=max_new_tokens)
+
+
+@app.command()
+def merge(
+    run_dir: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run directory, checkpoint, or hub:user/name.")
+    ],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder to write; it must not exist.")],
+    dtype: Annotated[
+        str, typer.Option(help="Type of the written weights; auto: that of the run's host.")
+    ] = "auto",
+) -> None:
+    """Fold a run's adapter into its host, check that both answer alike, and write a checkpoint."""
+    from vlft.cli.merge import run
+
+    run(run_dir, out, dtype=dtype)
 
 
 @app.command("list")

@@ -30,12 +30,15 @@ def run(
     from vlft.results import write_result
 
     folder = hub.locate(run_dir)
-    names = benchmarks or hub.suite_of(folder)
-    if not names:
-        raise EvaluationError(
-            "--benchmark: name one (`vlft list benchmarks`), or set evaluation.suite in the recipe"
-        )
-    specs = [spec for name in names for spec in load_suite(name, overrides)]
+    if not benchmarks:
+        declared = hub.evaluation_of(folder)
+        if declared is None or declared.suite is None:
+            raise EvaluationError(
+                "--benchmark: name one (`vlft list benchmarks`), or set evaluation.suite in the "
+                "recipe"
+            )
+        benchmarks, overrides = [declared.suite], [*declared.overrides, *overrides]
+    specs = [spec for name in benchmarks for spec in load_suite(name, overrides)]
     backbone = hub.load(folder)
     backbone.model.to("cuda" if torch.cuda.is_available() else "cpu")
     target = Path(out) if out else folder / "results"

@@ -8,8 +8,26 @@ if TYPE_CHECKING:
     from vlft.recipe import LoadedRecipe
 
 
-def run(name: str, overrides: list[str], *, model: bool, samples: int, as_json: bool) -> None:
+def run(
+    name: str,
+    overrides: list[str],
+    *,
+    model: bool,
+    samples: int,
+    as_json: bool,
+    tokens: int | None = None,
+    images: int = 1,
+) -> None:
     """Print a recipe.
+
+    Args:
+        name: File or shipped name of the recipe.
+        overrides: Values that win over the file.
+        model: Add what is counted on the model.
+        samples: Training samples to show.
+        as_json: Print JSON, the model's counts included.
+        tokens: Length of the samples that memory is forecast for.
+        images: Their images.
 
     Raises:
         VlftError: For everything that a user can mend.
@@ -20,27 +38,40 @@ def run(name: str, overrides: list[str], *, model: bool, samples: int, as_json: 
     loaded = load_recipe(name, overrides)
     validate(loaded.recipe, origins=loaded.origins)
     if as_json:
-        print(json.dumps(as_dict(loaded) | forecast(loaded), indent=2))
+        found = forecast(loaded, tokens=tokens, images=images)
+        print(json.dumps(as_dict(loaded) | found, indent=2))
         return
     print(as_text(loaded))
     if model:
         print()
-        print(_forecast_text(loaded))
+        print(_forecast_text(forecast(loaded, tokens=tokens, images=images)))
     if samples:
         print()
         print(_samples_text(loaded, samples))
 
 
-def forecast(loaded: "LoadedRecipe") -> dict[str, Any]:
-    """Return towers, trained parameters, steps and memory, counted on the meta device."""
-    from vlft.adapters import apply_adapter
-    from vlft.backbones import build, count_towers
-    from vlft.training.memory import count_memory
+def forecast(
+    loaded: "LoadedRecipe", *, tokens: int | None = None, images: int = 1
+) -> dict[str, Any]:
+    """Return towers, trained parameters, steps and memory, counted on the meta device.
+
+    Args:
+        loaded: The recipe.
+        tokens: Length of the samples that memory is forecast for.
+        images: Their images.
+    """
+    from vlft.backbones import build, config_of, count_towers
+    from vlft.cli.memory import forecast_memory
 
     recipe = loaded.recipe
-    backbone = build(recipe.backbone, device="meta")
-    backbone = apply_adapter(backbone, recipe.adapter, recipe.towers, on_meta=True)
-    memory = count_memory(backbone.model, optim=recipe.training.optim)
+    host = recipe.backbone
+    if host.attn_implementation == "flash_attention_2":  # needs a GPU to be built; keeps the same
+        host = host.model_copy(update={"attn_implementation": "sdpa"})
+    shipped = None if host.model is None else config_of(host.model)
+    if shipped is not None:  # the same shapes, without the network
+        host = host.model_copy(update={"model": None, "revision": None, "config": shipped})
+    bare = build(host, device="meta")
+    backbone, memory = forecast_memory(recipe, bare, tokens=tokens, images=images)
     steps, reason = _steps(loaded)
     adapter, heads = _trained_parameters(backbone.model)
     return {
@@ -50,7 +81,7 @@ def forecast(loaded: "LoadedRecipe") -> dict[str, Any]:
         "sites": sorted(backbone.sites),
         "steps": steps,
         "steps_reason": reason,
-        "memory": memory.__dict__,
+        "memory": memory,
     }
 
 
@@ -85,23 +116,20 @@ def _steps(loaded: "LoadedRecipe") -> tuple[int | None, str | None]:
     return math.ceil(per_epoch * recipe.training.num_train_epochs), None
 
 
-def _forecast_text(loaded: "LoadedRecipe") -> str:
-    from vlft.cli.report import gigabytes, text_table
+def _forecast_text(found: dict[str, Any]) -> str:
+    from vlft.cli.memory import memory_text
+    from vlft.cli.report import text_table
 
-    found = forecast(loaded)
     rows = [(t["name"], f"{t['total']:,}", f"{t['trainable']:,}") for t in found["towers"]]
-    memory = found["memory"]
     lines = [
         text_table(("tower", "parameters", "trained"), rows),
         "",
         f"trained by the adapter   {found['trainable_parameters']:,}",
         f"trained in heads         {found['head_parameters']:,}",
         f"optimizer steps          {found['steps'] or 'unknown: ' + str(found['steps_reason'])}",
-        f"weights                  {gigabytes(memory['weights'])}",
-        f"gradients                {gigabytes(memory['gradients'])}",
-        f"optimizer states         {gigabytes(memory['optimizer_states'])}",
-        "(per process, without sharding; activations come on top)",
         f"sites                    {', '.join(found['sites'])}",
+        "",
+        memory_text(found["memory"]),
     ]
     return "\n".join(lines)
 

@@ -38,7 +38,9 @@ class RunSuite(SuiteCallback):
 
     def __init__(self, recipe: Recipe, run_dir: Path) -> None:
         assert recipe.evaluation.suite is not None
-        self._specs = load_suite(recipe.evaluation.suite)
+        self._specs = load_suite(recipe.evaluation.suite, recipe.evaluation.overrides)
+        for spec in self._specs:
+            _ = spec.dataset_revision  # a file that is not there is named before the first step
         self._limit = recipe.evaluation.limit
         self._folder = run_dir / FOLDER
         self._group: dist.ProcessGroup | None = None

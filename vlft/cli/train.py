@@ -25,8 +25,10 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
     from vlft import hub
     from vlft.adapters import apply_adapter
     from vlft.backbones import build
+    from vlft.backbones.quantization import quantize
     from vlft.cli.report import tower_table
     from vlft.cli.suite import suite_callback
+    from vlft.cli.train_disk import say_if_tight
     from vlft.data import pipeline
     from vlft.training import fit as fitting
     from vlft.training import run_directory
@@ -58,11 +60,13 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
             )
             whole = recipe.adapter.type == "full"
             fitting.write_base(backbone, run_dir, whole_is_trained=whole)
+        backbone = quantize(backbone, recipe.backbone, recipe.training)
         backbone = apply_adapter(
             backbone, recipe.adapter, recipe.towers, plain_init=resume_from is not None
         )
         say(tower_table(backbone))
 
+        say_if_tight(backbone, recipe, run_dir, say)
         assert recipe.data.train is not None  # validate(recipe, launch) refuses a recipe without
         train = pipeline.open_samples(backbone, recipe.data, recipe.data.train, run_dir)
         validation = (

@@ -13,11 +13,12 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from vlft.errors import EvaluationError, UnknownNameError, unknown
-from vlft.recipe.data import DatasetSection, Scenes
+from vlft.evaluation.revision import CONTENT, content_revision
+from vlft.recipe.data import MAX_IMAGE_PIXELS, DatasetSection, Scenes
 from vlft.recipe.extends import shown
 from vlft.recipe.fields import sections_in
 from vlft.recipe.origins import Node, merge, nearest, plain
-from vlft.recipe.overrides import override_layer
+from vlft.recipe.overrides import override_layer, parse_override
 from vlft.recipe.section import Section
 from vlft.recipe.shipped import find_shipped, list_shipped
 from vlft.recipe.yaml_file import read_yaml
@@ -45,9 +46,12 @@ class BenchmarkSpec(Section):
     data: DatasetSection
     """The records; never those that a shipped recipe trains on."""
     revision: str | None = None
-    """Commit or hash that pins the data; null for generated data, which their fields pin."""
+    """Commit or hash that pins the data; ``content``: a hash of one's own files; null for generated
+    data, which their fields pin."""
     needs_images: bool = True
     """Whether a text-only host is left out."""
+    max_image_pixels: int = Field(MAX_IMAGE_PIXELS, gt=0)
+    """Refuse a larger image (width times height) before it is decoded."""
     group_by: str | None = None
     """Key of a record's ``meta`` that names its group; null: no groups."""
     prompt_format: str
@@ -58,6 +62,8 @@ class BenchmarkSpec(Section):
     """How an output becomes an answer; ``none`` where there is no output text."""
     tie_rule: TieRule | None = None
     """Whom ties count for; null where there are none."""
+    labels: tuple[str, ...] | None = None
+    """Class names that a zero-shot classifier chooses from; null: every label of the records."""
     metric: str
     """The main metric, which tables show and checkpoints are chosen by."""
     expected_n: int | None = Field(None, gt=0)
@@ -75,7 +81,13 @@ class BenchmarkSpec(Section):
 
     @property
     def dataset_revision(self) -> str:
-        """What pins the data: ``revision``, or a hash of all that generated data depend on."""
+        """What pins the data: ``revision``, or a hash of all that generated data depend on.
+
+        Raises:
+            EvaluationError: The revision is the content of files that are not there.
+        """
+        if self.revision == CONTENT:
+            return content_revision(self.data)
         if self.revision is not None:
             return self.revision
         # A field that the world gets later has a default which leaves older data as they are.
@@ -115,7 +127,8 @@ def load_benchmark(name_or_path: str, overrides: Sequence[str] = ()) -> Benchmar
     Args:
         name_or_path: A shipped name such as ``scenes/retrieval``, or a YAML file of one's own.
         overrides: ``data.num_samples=200`` and the like. They become part of the benchmark's name,
-            so that its numbers are never taken for those of the declared one.
+            so that its numbers are never taken for those of the declared one; of two for one key
+            the later one holds.
 
     Raises:
         UnknownNameError: No such benchmark; names the nearest.
@@ -125,12 +138,13 @@ def load_benchmark(name_or_path: str, overrides: Sequence[str] = ()) -> Benchmar
     path, name = _find(name_or_path)
     root = read_yaml(path, shown=shown(path))
     changes = override_layer(overrides)
+    held = {parse_override(text)[0]: text for text in overrides}
     if "data" in changes.value:
         # Other data have another size; one that is given with them holds.
         root = merge(root, Node({"expected_n": Node(None, changes.origin)}, root.origin))
     if changes.value:
         root = merge(root, changes)
-    return _section(BenchmarkSpec, root, {"name": ":".join([name, *sorted(overrides)])})
+    return _section(BenchmarkSpec, root, {"name": ":".join([name, *sorted(held.values())])})
 
 
 def load_suite(name: str, overrides: Sequence[str] = ()) -> tuple[BenchmarkSpec, ...]:
@@ -184,5 +198,7 @@ def _explain(kind: type[Section], root: Node, details: Mapping[str, Any]) -> str
         return f"{origin}: {name}: {unknown('field', str(keys[-1]), known)}"
     if details["type"] == "value_error":
         return f"{origin}: {details['ctx']['error']}"
+    if details["type"] == "missing" and name == "data.path":
+        return f"{origin}: data.path: name your file: data.path=held_out.jsonl, say"
     value = "" if details["type"] == "missing" else f" = {details['input']!r}"
     return f"{origin}: {name}{value}: {details['msg']}"

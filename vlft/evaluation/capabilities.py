@@ -16,8 +16,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import GenerationConfig
 
+from vlft.adapters.parts import base_model
+from vlft.backbones import class_names
 from vlft.data.chat import ChatFormat
-from vlft.errors import EvaluationError, pick
+from vlft.data.collate import PairCollator, prompt_inputs
+from vlft.data.encode_pair import TextEncoder
+from vlft.data.process import has_prefix, placeholders, process
+from vlft.errors import EvaluationError
 from vlft.evaluation.prompts import check_prompt, continued, ordered_images
 from vlft.objectives.language_modeling import token_losses
 from vlft.types import Backbone, Prompt
@@ -51,7 +56,7 @@ class GenerativeModel:
                 host's image placeholder.
         """
         chat = ChatFormat(self.backbone.processor)
-        settings = _greedy(self.backbone.model, chat.tokenizer, max_new_tokens)
+        settings = _greedy(self.backbone.model, chat, max_new_tokens)
         answers = [""] * len(prompts)
         with evaluating(self.backbone.model) as model:
             for rows in self._batches(prompts):
@@ -120,6 +125,8 @@ class GenerativeModel:
                 )
             kept[row, : len(tail)] = torch.arange(start - 1, end - 1)  # position p predicts p + 1
             targets[row, : len(tail)] = torch.tensor(tail)
+            if has_prefix(self.backbone.processor):
+                inputs["token_type_ids"][row, start:] = 1  # the answer; what follows is padding
         logits = model(**inputs, logits_to_keep=kept.to(input_ids.device), use_cache=False).logits
         return -token_losses(logits, targets.to(logits.device)).sum(dim=1)
 
@@ -138,19 +145,16 @@ class GenerativeModel:
         padding_side: Literal["left", "right"],
     ) -> dict[str, Tensor]:
         processor = self.backbone.processor
-        image_token = processor.image_token if chat.takes_images else None
         for prompt in prompts:
-            check_prompt(prompt, image_token=image_token)
-        images = [ordered_images(prompt) for prompt in prompts]
-        encoded = processor(
-            text=list(texts),
-            **({"images": images} if any(images) else {}),
-            padding=True,
-            padding_side=padding_side,
+            check_prompt(prompt, placeholders=placeholders(processor))
+        encoding = process(
+            processor,
+            texts,
+            [ordered_images(prompt) for prompt in prompts],
             add_special_tokens=chat.adds_special_tokens(texts[0]),
-            return_tensors="pt",
         )
-        return _placed(encoded, self.backbone.model)
+        inputs = prompt_inputs(processor, encoding, side=padding_side)
+        return _placed(inputs, self.backbone.model)
 
 
 @dataclass(frozen=True)
@@ -167,11 +171,11 @@ class ContrastiveModel:
 
     def embed_images(self, images: Sequence[Image]) -> Float[Tensor, "items width"]:
         """Return unit-length image embeddings, float32, on the CPU."""
-        processor = self.backbone.processor
+        encode = self.backbone.processor.image_processor
         with evaluating(self.backbone.model) as model:
             parts = [
                 model.get_image_features(
-                    **_placed(processor(images=list(batch), return_tensors="pt"), model)
+                    **_placed(encode(batch, return_tensors="pt"), model)
                 ).pooler_output
                 for batch in batched(images, self.batch_size)
             ]
@@ -179,40 +183,66 @@ class ContrastiveModel:
 
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "items width"]:
         """Return unit-length text embeddings, float32, on the CPU; long texts are cut."""
-        tokenizer = self.backbone.processor.tokenizer
+        processor, length = self.backbone.processor, self.backbone.text_length
+        collate = PairCollator(processor, text_length=length)
         with evaluating(self.backbone.model) as model:
-            positions = model.config.text_config.max_position_embeddings
-            longest = min(tokenizer.model_max_length, positions)
-            cut = {"padding": True, "truncation": True, "max_length": longest}
+            positions = model.config.text_config.max_position_embeddings if length is None else None
+            encode = TextEncoder(processor.tokenizer, text_length=length, max_length=positions)
             parts = [
                 model.get_text_features(
-                    **_placed(tokenizer(list(batch), **cut, return_tensors="pt"), model)
+                    **_placed(collate.texts(encode(batch)), model)
                 ).pooler_output
                 for batch in batched(texts, self.batch_size)
             ]
         return _unit_length(parts)
 
 
-CAPABILITIES: dict[str, Callable[..., GenerativeModel | ContrastiveModel]] = {
+@dataclass(frozen=True)
+class Classifier:
+    """Gives class scores for images.
+
+    Attributes:
+        backbone: A vision host, bare or with an adapter.
+        batch_size: Images per forward pass.
+    """
+
+    backbone: Backbone
+    batch_size: int = 32
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits."""
+        return class_names(base_model(self.backbone.model))
+
+    def classify(self, images: Sequence[Image]) -> Float[Tensor, "items classes"]:
+        """Return one logit per class, float32, on the CPU."""
+        encode = self.backbone.processor
+        with evaluating(self.backbone.model) as model:
+            parts = [
+                model(**_placed(encode(batch, return_tensors="pt"), model)).logits
+                for batch in batched(images, self.batch_size)
+            ]
+        return torch.cat(parts).float().cpu()
+
+
+Capabilities = GenerativeModel | ContrastiveModel | Classifier
+
+CAPABILITIES: dict[str, Callable[..., Capabilities]] = {
     "generative": GenerativeModel,
     "contrastive": ContrastiveModel,
+    "vision": Classifier,
 }
 """By the family of the backbone."""
 
 
-def capabilities_of(
-    backbone: Backbone, *, batch_size: int = 32
-) -> GenerativeModel | ContrastiveModel:
+def capabilities_of(backbone: Backbone, *, batch_size: int = 32) -> Capabilities:
     """Return an object with the capabilities of a backbone.
 
     Args:
         backbone: Any host, bare or with an adapter.
         batch_size: Rows per forward pass; it changes speed and memory only.
-
-    Raises:
-        UnknownNameError: Nothing is measured yet on hosts of this family.
     """
-    return pick(CAPABILITIES, backbone.family, kind="family")(backbone, batch_size=batch_size)
+    return CAPABILITIES[backbone.family](backbone, batch_size=batch_size)
 
 
 @contextmanager
@@ -234,10 +264,17 @@ def batched(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
         yield list(items[start : start + size])
 
 
-def _greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> GenerationConfig:
-    """Return settings that leave nothing to those of the checkpoint but its end tokens."""
+def _greedy(model: Any, chat: ChatFormat, max_new_tokens: int) -> GenerationConfig:
+    """Return settings that leave nothing to those of the checkpoint but its end tokens.
+
+    The token that the template puts after an answer is one of them, also where the tokenizer has
+    another one for the end of a text.
+    """
+    tokenizer = chat.tokenizer
     configured = model.generation_config.eos_token_id
     ends = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
+    if chat.end_of_turn:
+        ends.add(tokenizer.convert_tokens_to_ids(chat.end_of_turn))
     return GenerationConfig(
         max_new_tokens=max_new_tokens,
         do_sample=False,

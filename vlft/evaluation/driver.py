@@ -141,7 +141,10 @@ def score_samples(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
     counts = Counter(sample.id for sample in samples)
     twice = next((name for name, count in counts.items() if count > 1), None)
     if twice is not None:
-        raise EvaluationError(f"{spec.name}: {counts[twice]} samples have the id {twice!r}")
+        raise EvaluationError(
+            f"{spec.name}: {counts[twice]} samples have the id {twice!r}; give every record an "
+            "`id` of its own, or none (its line then names it)"
+        )
     scored = scorer_of(spec).score(samples, spec)
     names = [metric.name for metric in scored.metrics]
     if spec.metric not in names:
@@ -162,9 +165,10 @@ def scorer_of(spec: BenchmarkSpec) -> Scorer:
 def _lacking(backbone: Backbone, model: object, spec: BenchmarkSpec) -> str | None:
     if spec.needs_images and "vision" not in backbone.towers:
         return "the host reads text only"
-    capability = scorer_of(spec).requires
-    if not isinstance(model, capability):
-        return f"the host has no capability {capability.__name__}"
+    wanted = scorer_of(spec).requires
+    if not isinstance(model, wanted):
+        names = " or ".join(capability.__name__ for capability in wanted)
+        return f"the host has no capability {names}"
     return None
 
 

@@ -57,10 +57,12 @@ def _adapter(model: nn.Module) -> dict[str, JsonValue] | None:
 
 
 def _resolution(image_processor: Any) -> dict[str, JsonValue] | None:
-    """Return what the images are cropped or scaled to, in pixels, as the processor says it."""
+    """Return what images are cropped or scaled to, as the processor says it: pixels or patches."""
     if image_processor is None:
         return None
     size = getattr(image_processor, "crop_size", None) or image_processor.size
+    if size is None:  # SigLIP 2 keeps the shape of an image and bounds its patches
+        size = {name: getattr(image_processor, name) for name in ("max_num_patches", "patch_size")}
     return {key: _plain(value) for key, value in dict(size).items() if value is not None}
 
 

@@ -1,5 +1,6 @@
 """Prompts for a generative host, and which tokens a continuation adds to them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from PIL.Image import Image
@@ -27,24 +28,25 @@ def ordered_images(prompt: Prompt) -> list[Image]:
     return [prompt.images[piece] for piece in pieces if isinstance(piece, int)]
 
 
-def check_prompt(prompt: Prompt, *, image_token: str | None) -> None:
+def check_prompt(prompt: Prompt, *, placeholders: Sequence[str]) -> None:
     """Refuse what the host would misread.
 
     Args:
         prompt: The prompt.
-        image_token: The host's placeholder for an image; None for text-only hosts.
+        placeholders: Tokens that stand for images in this host; none for text-only hosts.
 
     Raises:
         EvaluationError: An image for a text-only host, or the placeholder inside the text.
     """
-    if image_token is None and prompt.images:
+    if not placeholders and prompt.images:
         raise EvaluationError("the host takes text only, and the prompt has an image")
     texts = [piece for turn in prompt.messages for piece in turn.content if isinstance(piece, str)]
-    if image_token is not None and any(image_token in text for text in texts):
-        raise EvaluationError(
-            f"the prompt's text holds {image_token!r}, which stands for an image in this host: "
-            "leave it out; images are passed beside the text"
-        )
+    for token in placeholders:
+        if any(token in text for text in texts):
+            raise EvaluationError(
+                f"the prompt's text holds {token!r}, which stands for an image in this host: "
+                "leave it out; images are passed beside the text"
+            )
 
 
 def continued(chat: ChatFormat, prompt: Prompt, continuation: str) -> Continued:

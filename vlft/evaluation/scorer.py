@@ -28,12 +28,12 @@ class Scorer:
     """One way of measuring.
 
     Attributes:
-        requires: The capability (a protocol of ``vlft.types``) that ``predict`` calls.
+        requires: Capabilities (protocols of ``vlft.types``): ``predict`` needs any one of them.
         predict: Ask a model. Takes the capability, the records in batches, and the benchmark;
             yields samples in the order of the records.
         score: Judge samples, whoever made them. Takes all samples and the benchmark.
     """
 
-    requires: type
+    requires: tuple[type, ...]
     predict: Callable[[Any, Iterable[Sequence[Record]], BenchmarkSpec], Iterator[Sample]]
     score: Callable[[Sequence[Sample], BenchmarkSpec], Scored]

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from vlft.errors import near
-from vlft.recipe.adapter import FullAdapter, PeftAdapter
+from vlft.recipe.adapter import FullAdapter, LoraAdapter, PeftAdapter
 from vlft.recipe.adapter.placed import Placed
 from vlft.recipe.backbone import CausalLM
-from vlft.recipe.data import LlavaJson, Pairs, Scenes, ScienceQA
-from vlft.recipe.data.files import FileDataset
+from vlft.recipe.data import LabeledImages, LlavaJson, Mixture, Pairs, Scenes, ScienceQA
+from vlft.recipe.data.files import FileDataset, RowDataset
 from vlft.recipe.foreign import KEYS
 from vlft.recipe.schema import Recipe
 from vlft.recipe.section import Section
@@ -33,6 +33,7 @@ def conflicts(recipe: Recipe) -> list[Conflict]:
     """Return every contradiction of a recipe, in the order of its sections."""
     checks = (
         _precision,
+        _quantization,
         _adapter_names,
         _adapter_places,
         _towers,
@@ -65,6 +66,68 @@ def _precision(recipe: Recipe) -> Iterator[Conflict]:
         yield Conflict(
             "backbone.attn_implementation",
             "it computes in half precision only: add training.bf16: true, or use sdpa",
+        )
+
+
+QUANTIZABLE = (
+    "ADALORA", "HIRA", "IA3", "LORA", "OFT", "PVERA", "RANDLORA", "ROAD", "VERA",
+)  # fmt: skip
+"""PEFT methods that compute with quantized base layers (each is tested)."""
+
+
+def _quantization(recipe: Recipe) -> Iterator[Conflict]:
+    """Refuse to train quantized weights, and adapters that cannot sit on them."""
+    host, adapter = recipe.backbone, recipe.adapter
+    if host.quantization == "none":
+        return
+    possible = [name for name in host.tower_names if name not in ("projector", "head")]
+    if not host.quantized_towers:
+        yield Conflict(
+            "backbone.quantized_towers",
+            f"nothing is named: use some of {', '.join(possible)}, or quantization: none",
+        )
+    for name in host.quantized_towers:
+        if name not in possible:
+            yield Conflict(
+                "backbone.quantized_towers",
+                f"{name!r} cannot be quantized in host type {host.type} (projectors and heads stay "
+                f"exact): use some of {', '.join(possible)}",
+            )
+        elif recipe.towers.get(name, Tower()).train == "full":
+            yield Conflict(
+                f"towers.{name}.train",
+                f"its weights are stored as {host.quantization} and cannot be trained: take it out "
+                "of backbone.quantized_towers, or place an adapter there instead",
+            )
+    if isinstance(adapter, FullAdapter):
+        yield Conflict(
+            "backbone.quantization",
+            "full fine-tuning trains and saves the weights themselves: use quantization: none, or "
+            "adapter type: lora (with towers to train some of them in full)",
+        )
+    if not isinstance(adapter, Placed):
+        return
+    inside = [site for site in adapter.sites if site.partition(".")[0] in host.quantized_towers]
+    if not inside:
+        return
+    if isinstance(adapter, LoraAdapter) and adapter.init_lora_weights == "pissa":
+        yield Conflict(
+            "adapter.init_lora_weights",
+            f"PiSSA takes principal components out of the weights, which are stored as "
+            f"{host.quantization} at {inside[0]!r}: use init_lora_weights: default",
+        )
+    if isinstance(adapter, LoraAdapter) and adapter.use_dora and host.quantization == "int8":
+        yield Conflict(
+            "adapter.use_dora",
+            "PEFT's DoRA loses the scales of int8 layers: use backbone.quantization: nf4, or "
+            "use_dora: false",
+        )
+    method = adapter.peft_type.upper() if isinstance(adapter, PeftAdapter) else "LORA"
+    if method not in QUANTIZABLE:
+        yield Conflict(
+            "adapter.peft_type",
+            f"it cannot compute with weights stored as {host.quantization} at {inside[0]!r}: use "
+            f"quantization: none, or one of {', '.join(QUANTIZABLE)}",
         )
 
 
@@ -139,61 +202,126 @@ def _untouched(recipe: Recipe, name: TowerName) -> bool:
     return not adapter.target_modules and all(s.split(".")[0] != name for s in adapter.sites)
 
 
+KINDS = {
+    "contrastive": (
+        "pairs",
+        "image-text pairs",
+        "type: pairs, or type: scenes with task: pairs",
+    ),
+    "generative": (
+        "conversations",
+        "conversations",
+        "type: messages, or type: scenes with task: captioning",
+    ),
+    "vision": (
+        "labeled images",
+        "labeled images",
+        "type: classification, or type: scenes with task: classification",
+    ),
+}
+"""Family of a host to the kind of records it trains on, in words, and what gives them."""
+
+
 def _data_sets(recipe: Recipe) -> Iterator[Conflict]:
-    contrastive = recipe.backbone.family == "contrastive"
-    for split, data in _splits(recipe):
-        pairs = isinstance(data, Pairs) or (isinstance(data, Scenes) and data.task == "pairs")
-        field = f"data.{split}.{'task' if isinstance(data, Scenes) else 'type'}"
-        if contrastive and not pairs:
+    family = recipe.backbone.family
+    wanted, words, step = KINDS[family]
+    for place, data in _members(recipe):
+        found = _kind_of_records(data)
+        if found != wanted:
+            instead = "" if family == "contrastive" else f", not on {found}"
             yield Conflict(
-                field,
-                "a contrastive host trains on image-text pairs: use type: pairs, or type: scenes "
-                "with task: pairs",
-            )
-        if not contrastive and pairs:
-            yield Conflict(
-                field,
-                "a generative host trains on conversations, not on pairs: use type: messages, or "
-                "type: scenes with task: captioning",
+                f"{place}.{'task' if isinstance(data, Scenes) else 'type'}",
+                f"a {family} host trains on {words}{instead}: use {step}",
             )
         if isinstance(recipe.backbone, CausalLM) and isinstance(
             data, Scenes | ScienceQA | LlavaJson
         ):
             yield Conflict(
-                f"data.{split}.type",
+                f"{place}.type",
                 "host type causal_lm sees no images: use type: messages with text",
             )
+    if recipe.data.image_tokens_per_sample is not None and family != "generative":
+        yield Conflict(
+            "data.image_tokens_per_sample",
+            f"a {family} host gives an image no tokens among its text: leave it out",
+        )
+
+
+def _members(recipe: Recipe) -> Iterator[tuple[str, Section]]:
+    """Yield every data set with its place in the recipe, those of mixtures one by one."""
+    for split, data in _splits(recipe):
+        if isinstance(data, Mixture):
+            for number, member in enumerate(data.datasets):
+                yield f"data.{split}.datasets.{number}", member
+        else:
+            yield f"data.{split}", data
+
+
+def _kind_of_records(data: Section) -> str:
+    task = data.task if isinstance(data, Scenes) else None
+    if isinstance(data, Pairs) or task == "pairs":
+        return "pairs"
+    if isinstance(data, LabeledImages) or task == "classification":
+        return "labeled images"
+    return "conversations"
 
 
 def _held_out(recipe: Recipe) -> Iterator[Conflict]:
-    """Refuse a validation set that is trained on."""
-    train, held_out = recipe.data.train, recipe.data.validation
+    """Refuse a validation set that is trained on, and one that is drawn from by weight."""
+    sets = list(_members(recipe))
+    trained = [data for place, data in sets if place.startswith("data.train")]
+    for place, held_out in sets:
+        if place.startswith("data.validation"):
+            for train in trained:
+                yield from _shared(train, held_out, place)
+    validation = recipe.data.validation
+    if isinstance(validation, Mixture):
+        for field in ("weights", "num_samples", "homogeneous_batches"):
+            if getattr(validation, field):
+                yield Conflict(
+                    f"data.validation.{field}",
+                    "validation reads every data set once, whatever its weight: leave it out",
+                )
+
+
+def _shared(train: Section, held_out: Section, place: str) -> Iterator[Conflict]:
+    """Refuse a held-out set that shares records with a training set."""
     if isinstance(train, Scenes) and isinstance(held_out, Scenes) and train.seed == held_out.seed:
         end = train.offset + train.num_samples
         if train.offset < held_out.offset + held_out.num_samples and held_out.offset < end:
             yield Conflict(
-                "data.validation.offset",
+                f"{place}.offset",
                 f"samples {train.offset} to {end - 1} of seed {train.seed} are trained on: use "
                 f"offset: {end}, or another seed",
             )
     files = isinstance(train, FileDataset) and isinstance(held_out, FileDataset)
     if files and train.path == held_out.path and _parts(train) & _parts(held_out):
         yield Conflict(
-            "data.validation.path",
+            f"{place}.path",
             "records of it are trained on: hold some out in a file or split of their own, or leave "
-            "data.validation out",
+            f"{place} out",
         )
 
 
 def _parts(data: FileDataset) -> set[str]:
     """Return which parts of its file a set reads: all of it, or those of a named split."""
+    if isinstance(data, RowDataset):
+        return {f"{data.subset}/{data.split or 'train'}"}
     if not isinstance(data, ScienceQA):
         return {"all"}
     return {part for part in ("train", "val", "test") if part in data.split}  # minitrain, trainval
 
 
+OBJECTIVES = {
+    "contrastive": "contrastive",
+    "generative": "language_modeling",
+    "vision": "classification",
+}
+"""Family of a host to its loss family."""
+
+
 def _objective(recipe: Recipe) -> Iterator[Conflict]:
-    wanted = "contrastive" if recipe.backbone.family == "contrastive" else "language_modeling"
+    wanted = OBJECTIVES[recipe.backbone.family]
     if recipe.objective.type != wanted:
         yield Conflict(
             "objective.type",

@@ -10,6 +10,9 @@ class EvaluationSection(Section):
 
     suite: str | None = None
     """A benchmark or suite of ``eval/`` (``vlft list benchmarks``), run on saved checkpoints."""
+    overrides: tuple[str, ...] = ()
+    """Values that win over the benchmark's file, as on the command line of ``vlft eval``:
+    ``[data.path=held_out.jsonl]``."""
     metric_for_best: str | None = None
     """``loss`` (on the validation set), or a metric of the suite; null: the last checkpoint is the
     result."""
@@ -20,6 +23,10 @@ class EvaluationSection(Section):
     def _suite_is_there(self) -> "EvaluationSection":
         if self.suite is not None:
             return self
+        if self.overrides:
+            raise Contradiction(
+                "overrides", "there is no `suite` to change: name one, or leave it out"
+            )
         if self.limit is not None:
             raise Contradiction("limit", "there is no `suite` to limit: name one, or leave it out")
         if self.metric_for_best not in (None, "loss"):

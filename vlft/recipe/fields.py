@@ -67,6 +67,8 @@ def every_section(
         annotation = field.annotation
         if get_origin(annotation) is dict:
             annotation, here = get_args(annotation)[1], f"{here}.<name>"
+        elif get_origin(annotation) is tuple:
+            annotation, here = get_args(annotation)[0], f"{here}.<number>"
         for child in sections_in(annotation).values():
             yield from every_section(child, here)
 
@@ -83,4 +85,11 @@ def _below(annotation: Any, section: type[Section] | None, key: str) -> Any:
     if section is not None:
         field = section.model_fields.get(key)
         return field.annotation if field else None
-    return get_args(annotation)[1] if get_origin(annotation) is dict else None
+    return _items(annotation)
+
+
+def _items(annotation: Any) -> Any:
+    """What the values of a mapping, or the items of a list, are."""
+    if get_origin(annotation) is dict:
+        return get_args(annotation)[1]
+    return get_args(annotation)[0] if get_origin(annotation) is tuple else None

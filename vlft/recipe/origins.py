@@ -83,9 +83,9 @@ def find(root: Node, keys: tuple[str | int, ...]) -> Node | None:
     node = root
     for key in keys:
         try:
-            node = node.value[key]
-        except (KeyError, IndexError, TypeError):  # not written, or written as something else
-            return None
+            node = node.value[int(key) if isinstance(node.value, list) else key]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None  # not written, or written as something else
     return node
 
 
@@ -97,10 +97,15 @@ def nearest(root: Node, keys: tuple[str | int, ...]) -> Node:
 
 
 def leaves(values: Mapping[str, Any], keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
-    """Yield every value that is no mapping (or an empty one), with the way to it."""
+    """Yield every value that is no mapping (or an empty one), with the way to it.
+
+    The items of a list of mappings are numbered from 0.
+    """
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, (*keys, key))
+        elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            yield from leaves({str(i): item for i, item in enumerate(value)}, (*keys, key))
         else:
             yield (*keys, key), value
 

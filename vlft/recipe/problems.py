@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from vlft.errors import RecipeError, near
 from vlft.recipe.fields import Place, homes_of, locate
-from vlft.recipe.foreign import KEYS, TYPES
+from vlft.recipe.foreign import HOMONYMS, KEYS, TYPES
 from vlft.recipe.origins import Node, Origin, find, nearest, plain
+from vlft.recipe.schema import Recipe
 from vlft.recipe.section import Contradiction
 from vlft.recipe.training import TrainingSection
 from vlft.recipe.upstream import training_arguments
@@ -110,6 +111,8 @@ def _unknown_key(key: str, place: Place) -> str:
     """Answer, in this order: another type's key, another section's, a neighbor's, a typo."""
     types = [name for name, other in place.siblings.items() if key in other.model_fields]
     homes = homes_of(key)
+    if key in HOMONYMS and not types:
+        return f"unknown key. Here: {HOMONYMS[key]}"
     if types:
         return f"unknown key. It goes with type {' or '.join(types)}"
     if homes and key != "type":
@@ -118,7 +121,8 @@ def _unknown_key(key: str, place: Place) -> str:
         return f"unknown key. Here: {KEYS[key]}"
     names = sorted(place.section.model_fields) if place.section else []
     guess = near(key, names)
-    if not guess and place.section is TrainingSection and key in training_arguments():
+    takes = place.section in (Recipe, TrainingSection)  # at the top, as other frameworks write it
+    if not guess and takes and key in training_arguments():
         return f"unknown key. As a field of TrainingArguments it is training.extra.{key}"
     return f"unknown key.{_did_you_mean(guess)} Available: {', '.join(names)}"
 

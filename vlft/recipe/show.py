@@ -53,7 +53,10 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 def _type_first(values: dict[str, Any]) -> dict[str, Any]:
     """Put the ``type`` of a section ahead of its other keys, also below it."""
     ordered = {"type": values["type"]} | values if "type" in values else values
-    return {
-        key: _type_first(value) if isinstance(value, dict) else value
-        for key, value in ordered.items()
-    }
+    return {key: _ordered(value) for key, value in ordered.items()}
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_ordered(item) for item in value]
+    return _type_first(value) if isinstance(value, dict) else value

@@ -130,6 +130,12 @@ def _check_devices(recipe: Recipe, launch: Launch) -> None:
             "adapter.init_lora_weights = pissa decomposes whole weights, which ZeRO-3 splits: use "
             "a ZeRO-2 launch file, or adapter.init_lora_weights=default"
         )
+    if recipe.backbone.quantization != "none" and launch.zero_stage == 3:
+        raise LaunchError(
+            f"backbone.quantization = {recipe.backbone.quantization}: ZeRO-3 splits weights, and "
+            "quantized ones cannot be read apart from their constants: use a DDP or ZeRO-2 launch "
+            "file, or backbone.quantization=none"
+        )
     if isinstance(recipe.objective, Contrastive) and launch.zero_stage == 3:
         raise LaunchError(
             "objective.type = contrastive: the host's temperature has no axis, and DeepSpeed's "

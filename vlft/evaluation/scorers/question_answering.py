@@ -5,28 +5,18 @@ say in ``meta["options"]`` which answers a question leaves open: chance is then 
 that are none of them are counted.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import JsonValue
 
-from vlft.data.images import open_image
-from vlft.data.records import Conversation, Record
-from vlft.errors import EvaluationError, pick
+from vlft.data.records import Record
+from vlft.errors import EvaluationError
+from vlft.evaluation.asking import answered, group_of, prompt_of, text_of, token_limit
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.metrics import exact_match, share, share_per_group
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.results import Sample
-from vlft.types import Generates, Message, Prompt
-
-
-def _as_recorded(record: Conversation) -> tuple[Message, ...]:
-    return record.messages[:-1]
-
-
-PROMPT_FORMATS: dict[str, Callable[[Conversation], tuple[Message, ...]]] = {
-    "as_recorded": _as_recorded,
-}
-"""``as_recorded``: the turns before the last answer, word for word."""
+from vlft.types import Generates
 
 
 def predict(
@@ -39,21 +29,20 @@ def predict(
             the length of outputs.
         RecordError: An image is bad.
     """
-    if spec.max_new_tokens is None:
-        raise EvaluationError(f"{spec.name}: scorer question_answering needs `max_new_tokens`")
+    limit = token_limit(spec)
     for batch in batches:
-        records = [_answered(record, spec) for record in batch]
-        prompts = [_prompt(record, spec) for record in records]
-        outputs = model.generate(prompts, max_new_tokens=spec.max_new_tokens)
+        records = [answered(record, spec) for record in batch]
+        prompts = [prompt_of(record, spec) for record in records]
+        outputs = model.generate(prompts, max_new_tokens=limit)
         for record, prompt, output in zip(records, prompts, outputs, strict=True):
-            extra: dict[str, JsonValue] = {"question": _text(prompt.messages[-1])}
+            extra: dict[str, JsonValue] = {"question": text_of(prompt.messages[-1])}
             if "options" in record.meta:
                 extra["options"] = list(record.meta["options"])
             yield Sample(
                 id=record.id,
-                group=_group(record, spec),
+                group=group_of(record, spec),
                 prediction=output,
-                answer=_text(record.messages[-1]),
+                answer=text_of(record.messages[-1]),
                 extra=extra,
             )
 
@@ -88,35 +77,6 @@ def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
     return Scored(scored, metrics, groups)
 
 
-def _answered(record: Record, spec: BenchmarkSpec) -> Conversation:
-    if isinstance(record, Conversation) and record.messages[-1].role == "assistant":
-        return record
-    raise EvaluationError(
-        f"{spec.name}, record {record.id}: expected a conversation that ends with the right answer"
-    )
-
-
-def _group(record: Conversation, spec: BenchmarkSpec) -> str | None:
-    if spec.group_by is None:
-        return None
-    if spec.group_by not in record.meta:
-        raise EvaluationError(
-            f"{spec.name}, record {record.id}: no {spec.group_by!r} in its meta; "
-            "change `group_by`, or null for no groups"
-        )
-    return str(record.meta[spec.group_by])
-
-
-def _prompt(record: Conversation, spec: BenchmarkSpec) -> Prompt:
-    write = pick(PROMPT_FORMATS, spec.prompt_format, kind="prompt_format")
-    images = [open_image(ref, dataset=spec.name, record_id=record.id) for ref in record.images]
-    return Prompt(messages=write(record), images=tuple(images))
-
-
-def _text(message: Message) -> str:
-    return "".join(piece for piece in message.content if isinstance(piece, str)).strip()
-
-
 def _matches(sample: Sample, answer: object, spec: BenchmarkSpec) -> bool:
     if not isinstance(sample.prediction, str) or not isinstance(answer, str):
         raise EvaluationError(
@@ -126,4 +86,4 @@ def _matches(sample: Sample, answer: object, spec: BenchmarkSpec) -> bool:
     return exact_match(sample.prediction, answer, normalization=spec.extraction)
 
 
-QUESTION_ANSWERING = Scorer(requires=Generates, predict=predict, score=score)
+QUESTION_ANSWERING = Scorer(requires=(Generates,), predict=predict, score=score)

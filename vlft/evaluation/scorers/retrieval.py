@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vlft.data.images import open_image
 from vlft.data.records import Pair, Record
 from vlft.errors import EvaluationError, pick
+from vlft.evaluation.asking import opened
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.metrics import rank_of_positive, recall_at, share
 from vlft.evaluation.scorer import Scored, Scorer
@@ -138,7 +138,7 @@ def _embed(model: Embeds, batches: Iterable[Sequence[Record]], spec: BenchmarkSp
     for batch in batches:
         pairs = [_pair(record, spec) for record in batch]
         ids += [pair.id for pair in pairs]
-        pictures = [open_image(p.image, dataset=spec.name, record_id=p.id) for p in pairs]
+        pictures = [opened(pair.image, pair, spec) for pair in pairs]
         images.append(model.embed_images(pictures))
         fresh = [text for text in dict.fromkeys(pair.text for pair in pairs) if text not in columns]
         if fresh:
@@ -157,4 +157,4 @@ def _pair(record: Record, spec: BenchmarkSpec) -> Pair:
     )
 
 
-RETRIEVAL = Scorer(requires=Embeds, predict=predict, score=score)
+RETRIEVAL = Scorer(requires=(Embeds,), predict=predict, score=score)

@@ -1,0 +1,62 @@
+"""What pins data in files that nobody published: a hash of their content."""
+
+import glob
+from collections.abc import Iterator
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+from vlft.errors import EvaluationError
+from vlft.recipe.section import Section
+
+CONTENT = "content"
+"""Value of a benchmark's ``revision`` for one's own files."""
+
+
+def content_revision(section: Section) -> str:
+    """Return a hash of the files that a data section reads, or the revision that pins a Hub one.
+
+    Of a folder, paths and sizes of all files count, and the content of those that are no images.
+    Images beside a file do not count: they are named in it.
+
+    Raises:
+        EvaluationError: The section names no file, or the file is not there.
+    """
+    path = getattr(section, "path", None)
+    if not isinstance(path, str):
+        raise EvaluationError(
+            f"revision: `{CONTENT}` hashes the file of data.path, and there is none: name one, or "
+            "give a commit or hash as `revision`"
+        )
+    if path.startswith("hub:"):
+        return str(getattr(section, "revision", None) or "unpinned")
+    digest = sha256()
+    folder = Path(path).expanduser()
+    for file in _files(path):
+        # Below a folder the way to a file may be its class.
+        name = file.relative_to(folder).as_posix() if folder.is_dir() else file.name
+        digest.update(name.encode())
+        digest.update(_fingerprint(file))
+    return f"sha256-{digest.hexdigest()[:12]}"
+
+
+IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+
+
+def _files(path: str) -> Iterator[Path]:
+    found = Path(path).expanduser()
+    if found.is_file():
+        yield found
+        return
+    fitting = map(Path, glob.glob(str(found), recursive=True))  # noqa: PTH207  as data are found
+    inside = found.rglob("*") if found.is_dir() else fitting
+    files = sorted(file for file in inside if file.is_file())
+    if not files:
+        raise EvaluationError(f"data.path = {path}: there is no such file; name your held-out set")
+    yield from files
+
+
+def _fingerprint(file: Path) -> bytes:
+    if file.suffix.lower() in IMAGE_ENDINGS:
+        return str(file.stat().st_size).encode()
+    with file.open("rb") as opened:
+        return file_digest(opened, "sha256").digest()
