@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from vlft.recipe.fields import homes_of
-from vlft.recipe.foreign import KEYS
+from vlft.recipe.foreign import HOMONYMS, KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "from-other-frameworks.md"
@@ -36,8 +36,9 @@ def keys_of(framework: str) -> list[str]:
 
 def answer(key: str) -> str:
     """Return what stands for a key here."""
-    if key in KEYS:
-        return KEYS[key]
+    given = KEYS | HOMONYMS
+    if key in given:
+        return given[key]
     homes = homes_of(key)
     return f"`{homes[0]}`" if homes else f"`training.extra: {{{key}: ...}}`"
 

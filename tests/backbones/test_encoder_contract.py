@@ -201,6 +201,17 @@ def test_full_training_reaches_every_tower_and_a_batch_is_its_samples(name, host
     assert reached == set(backbone.towers)
 
 
+@pytest.mark.parametrize("name", SECTIONS)
+def test_hosts_stored_in_bfloat16_take_the_pixels_of_their_processor(name, host, scenes_batch):
+    batch = scenes_batch(name)
+    assert batch["pixel_values"].dtype == torch.float32
+    backbone = host(name)
+    backbone.model.to(torch.bfloat16).train()
+    loss = loss_of(backbone, batch)
+    loss.backward()
+    assert loss.isfinite()
+
+
 def test_meta_hosts_count_like_real_ones(built):
     for name, section in SECTIONS.items():
         empty = build(section, device="meta").model

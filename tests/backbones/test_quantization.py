@@ -12,7 +12,7 @@ from vlft.backbones.quantization import is_quantized, quantize, quantized_linear
 from vlft.errors import AdapterError, BackboneError, MissingExtraError
 from vlft.recipe.adapter import LoraAdapter, PeftAdapter
 from vlft.recipe.backbone import CausalLM, Clip, ImageTextToText, Vision
-from vlft.recipe.conflicts import QUANTIZABLE
+from vlft.recipe.conflicts.host import QUANTIZABLE
 from vlft.recipe.training import TrainingSection
 
 PLAIN = TrainingSection()

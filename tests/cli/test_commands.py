@@ -74,7 +74,7 @@ def test_list_knows_every_component(vlft):
     from vlft.objectives import OBJECTIVES
 
     tables = {
-        "adapters": ADAPTERS, "backbones": BACKBONES, "datasets": DATASETS,
+        "adapters": ADAPTERS, "backbones": BACKBONES, "datasets": {*DATASETS, "mixture"},
         "objectives": OBJECTIVES, "questions": QUESTIONS,
     }  # fmt: skip
     for kind, table in tables.items():

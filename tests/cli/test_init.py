@@ -141,6 +141,15 @@ def test_labeled_images_for_a_vision_host(vlft, mine, tmp_path):
     assert train.status == 0, train.err
 
 
+def test_a_list_of_classes_is_not_overwritten_either(vlft, mine):
+    table(mine / "my.csv", ("image", "label"))
+    (mine / "recipe.labels.txt").write_text("mine\n")
+    called = vlft("init", "--model", "vit", "--data", "my.csv")
+    assert called.status == 2
+    assert "recipe.labels.txt: the file exists already" in called.err
+    assert (mine / "recipe.labels.txt").read_text() == "mine\n"
+
+
 def test_images_below_the_working_directory(vlft, mine, checkpoint):
     (mine / "data").mkdir()
     messages(mine / "data" / "my.jsonl")

@@ -69,6 +69,18 @@ def test_temperature_is_capped_at_one_hundred():
     torch.testing.assert_close(capped, limit)
 
 
+@pytest.mark.parametrize(("shift", "falls"), [(1, True), (0, False)])
+def test_a_temperature_over_the_cap_can_only_come_back(shift: int, falls: bool):
+    """Wrong pairs ask for a lower one, right pairs for a higher one."""
+    image = embeddings(64, 2, 0)  # so close together that no pair is certain
+    scale = torch.tensor(5.0, requires_grad=True)
+    outputs = {"image_embeds": image, "text_embeds": image.roll(shift, 0), "logit_scale": scale}
+    Contrastive("clip", logit_bias=0.0).loss(outputs, {}, None).total.backward()
+    assert scale.grad is not None
+    assert (scale.grad.item() > 0) == falls
+    assert scale.grad.item() >= 0
+
+
 def joined_loss(kind: str, weight: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     image = normalize(inputs @ weight, dim=-1)
     text = normalize(inputs.roll(1, -1) @ weight, dim=-1)

@@ -6,7 +6,7 @@ A recipe is checked by the names of its sites before anything is built; a patter
 
 from vlft.errors import AdapterError
 from vlft.recipe.adapter import AdapterSection, LoraAdapter, PeftAdapter
-from vlft.recipe.conflicts import QUANTIZABLE
+from vlft.recipe.conflicts.host import QUANTIZABLE
 from vlft.types import Backbone
 
 

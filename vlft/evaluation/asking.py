@@ -142,7 +142,7 @@ def texts(value: object, field: str, record: Record, spec: BenchmarkSpec) -> lis
     return [str(text) for text in value]  # type: ignore[attr-defined]
 
 
-def require_finite(values: Sequence[float], record: Record, spec: BenchmarkSpec) -> None:
+def require_finite(values: Sequence[float | int], record: Record, spec: BenchmarkSpec) -> None:
     """Refuse to compare what cannot be compared.
 
     Raises:

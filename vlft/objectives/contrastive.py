@@ -17,6 +17,26 @@ MAX_LOGIT_SCALE = math.log(100)
 """CLIP never scales logits by more than 100 (arXiv 2103.00020, section 2.5)."""
 
 
+class _Capped(torch.autograd.Function):
+    """The smaller of a number and a limit; above it, only what lowers the number has a gradient.
+
+    A plain clamp has none there, so a temperature that has once passed the limit would stay. CLIP
+    and open_clip set the parameter back after each step, which has the same effect.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, limit: float) -> Tensor:
+        ctx.save_for_backward(value)
+        ctx.limit = limit
+        return value.clamp(max=limit)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (value,) = ctx.saved_tensors
+        lowers = gradients[0] > 0  # descent goes against the gradient
+        return gradients[0] * ((value <= ctx.limit) | lowers), None
+
+
 def clip_losses(
     image: Float[Tensor, "rows width"],
     text: Float[Tensor, "rows width"],
@@ -100,7 +120,7 @@ class Contrastive:
             return siglip_losses(
                 image, gather_rows(text), scale=log_scale.exp(), bias=bias, first=first
             )
-        scale = log_scale.clamp(max=MAX_LOGIT_SCALE).exp()
+        scale = _Capped.apply(log_scale, MAX_LOGIT_SCALE).exp()
         return clip_losses(
             image, text, gather_rows(image), gather_rows(text), scale=scale, first=first
         )
