@@ -139,6 +139,11 @@ ZERO3 = ("zero3", "cpu_zero3")
 REFUSED_LAUNCHES: dict[tuple[str, str], str] = {
     ("pissa", launch): "pissa decomposes whole weights, which ZeRO-3 splits" for launch in ZERO3
 } | {("contrastive", launch): "the host's temperature has no axis" for launch in ZERO3}
+REFUSED_LAUNCHES |= {
+    (method, launch): "ZeRO-3 splits weights, and quantized ones cannot be read apart"
+    for method in ("qlora", "int8")
+    for launch in ZERO3
+}
 """Method (or family of the host) and launch file to a part of the refusal."""
 
 NO_IMAGES = "the host reads text only"
