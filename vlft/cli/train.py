@@ -15,9 +15,10 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
         VlftError: For everything that a user can mend.
     """
     from vlft.recipe import load_recipe, validate
+    from vlft.recipe.rooted import rooted
 
     loaded = load_recipe(name, overrides)
-    recipe = loaded.recipe
+    recipe = rooted(loaded.recipe)
     validate(recipe)
 
     from transformers import set_seed
