@@ -86,6 +86,15 @@ def test_weights_are_written_in_another_type(lora_run, tmp_path):
     assert config["dtype"] == "bfloat16"
 
 
+def test_rounding_of_a_half_precision_run_is_no_difference(train, tmp_path):
+    """The adapter is folded in float32, so a strong one passes in any type."""
+    run = train("backbone.dtype=bfloat16", "training.learning_rate=0.1", "training.max_steps=8")
+    for dtype in ("auto", "float32"):
+        merge(str(run), str(tmp_path / dtype), dtype=dtype)
+    config = json.loads((tmp_path / "auto" / "config.json").read_text())
+    assert config["dtype"] == "bfloat16"
+
+
 def test_nothing_is_written_when_the_merged_model_answers_otherwise(
     lora_run, tmp_path, monkeypatch
 ):

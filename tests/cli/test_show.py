@@ -109,6 +109,12 @@ def test_samples_show_what_is_supervised(vlft, tiny_recipe):
     assert "1 image, 27 tokens (16 of images), 2 supervised" in called.out
 
 
+def test_samples_of_pairs_show_their_text(vlft, tiny_recipe):
+    called = vlft("show", tiny_recipe["contrastive"], "--samples", "2")
+    assert called.status == 0
+    assert called.out.count("1 image, text '") == 2
+
+
 def test_text_has_the_tables(vlft, tiny_recipe):
     called = vlft("show", tiny_recipe["generative"], "--model")
     assert called.status == 0

@@ -109,6 +109,7 @@ def draft(model: str, data: str, adapter: str, target: Path) -> str:
         f"# {ADAPTERS[adapter]} on {model} with {data}.",
         "# What it does:  vlft show THIS_FILE --model --samples 3",
         _base(family),
+        *(["objective: {loss: siglip}"] if host["type"] == "siglip" else []),
         f"backbone: {_flow(host)}",
         _adapter(adapter, places),
         *_towers(adapter, shapes.towers),

@@ -77,12 +77,14 @@ def look_at_data(path: str, family: str, classes: Collection[str] = ()) -> Field
     else:
         fields = {"path": path} | _format(path, family)
     first = _first_images(fields)
+    nowhere = [i for i in first if not ((_root(path) / i).is_file() or Path(i).is_file())]
     if any(not (_root(path) / image).is_file() for image in first):
-        if any(not Path(image).is_file() for image in first):
-            missing = next(image for image in first if not Path(image).is_file())
+        if nowhere or any(not Path(image).is_file() for image in first):
+            missing = nowhere[0] if nowhere else next(i for i in first if not Path(i).is_file())
             raise DataError(
                 f"{path}: image {missing!r} is neither below {_root(path)} nor below the working "
-                "directory: start vlft init in the folder that image paths are relative to"
+                "directory: check the path, or start vlft init in the folder that image paths are "
+                "relative to"
             )
         fields["image_root"] = "."
     return {"type": fields.pop("type"), **fields}

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vlft.types import Backbone, Outputs
 
-TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
-"""Largest difference between the two models' outputs, as a share of the outputs' spread."""
+DTYPES = ("float32", "float16", "bfloat16")
+"""Types that the merged weights can be written in."""
+TOLERANCE = 1e-3
+"""Largest difference between two models' outputs, as a share of the outputs' spread."""
 PROBE_SIZE = (336, 336)
 """Width and height of the probe's image, in pixels."""
 
@@ -17,8 +19,9 @@ PROBE_SIZE = (336, 336)
 def run(run_dir: str, out: str, *, dtype: str = "auto") -> None:
     """Merge a run into a folder that its own library loads.
 
-    The folder is written under another name, loaded from there, compared with the run on a probe
-    batch, and only then given its name: a merge that went wrong leaves nothing.
+    The adapter is folded in float32, whatever the run's type, and compared with the run there; so
+    rounding hides nothing. The folder is written under another name, loaded from there, compared
+    with what was written, and only then given its name: a merge that went wrong leaves nothing.
 
     Args:
         run_dir: Run directory, checkpoint, or ``hub:user/name``.
@@ -42,13 +45,16 @@ def run(run_dir: str, out: str, *, dtype: str = "auto") -> None:
 
     target = Path(out)
     if target.exists():
-        raise RunDirectoryError(f"{out} exists already: name a folder that does not")
-    kinds = {"auto": None} | {name: getattr(torch, name) for name in TOLERANCE}
+        raise RunDirectoryError(f"OUT = {out} exists already: name a folder that does not")
+    kinds = {"auto": None} | {name: getattr(torch, name) for name in DTYPES}
     wanted = pick(kinds, dtype, kind="dtype")
     folder = hub.locate(run_dir)
     home = hub.run_of(folder)
     if home is None:
-        raise RunDirectoryError(f"{run_dir} is no run of vlft (recipe.yaml is missing)")
+        raise RunDirectoryError(
+            f"RUN = {run_dir} is no run of vlft (recipe.yaml is missing): name a run directory, or "
+            "one of its checkpoints"
+        )
     recipe = load_recipe(home / hub.RECIPE).recipe
     backbone = hub.load(folder, quantized=False)
     if not isinstance(backbone.model, PeftModel):
@@ -61,12 +67,18 @@ def run(run_dir: str, out: str, *, dtype: str = "auto") -> None:
             f"the run was trained on {recipe.backbone.quantization} weights; its adapter is merged "
             "into the exact ones, so answers differ a little from the run's\n"
         )
+    base = backbone.model.get_base_model()
+    assert isinstance(base, PreTrainedModel)
+    stored = wanted or base.dtype
+    backbone.model.float()
     expected = _outputs(backbone)
     merged = parts.merge_adapter(backbone, field="merge")
     model = merged.model
     assert isinstance(model, PreTrainedModel)
-    if wanted is not None:
-        model.to(wanted)
+    difference = _compare(expected, _outputs(merged))
+    for parameter in model.parameters():  # tables of positions keep their precision
+        parameter.data = parameter.data.to(stored)
+    written = _outputs(merged)
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +88,7 @@ def run(run_dir: str, out: str, *, dtype: str = "auto") -> None:
             merged.processor.save_pretrained(part)
         section = hub.stored_section(recipe.backbone, part)
         reloaded = build(section.model_copy(update={"dtype": "auto"}))
-        kind = str(model.dtype).removeprefix("torch.")
-        difference = _compare(expected, _outputs(reloaded), tolerance=TOLERANCE[kind])
+        _compare(written, _outputs(reloaded))
         part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -120,7 +131,7 @@ def _like(backbone: "Backbone", batch: dict) -> dict:
     }
 
 
-def _compare(expected: "Outputs", found: "Outputs", *, tolerance: float) -> float:
+def _compare(expected: "Outputs", found: "Outputs") -> float:
     """Return the largest difference of the two, as a share of the outputs' spread.
 
     Raises:
@@ -132,10 +143,11 @@ def _compare(expected: "Outputs", found: "Outputs", *, tolerance: float) -> floa
     for name, before in expected.items():
         spread = float(before.std(correction=0)) if before.numel() > 1 else float(before.abs())
         difference = float((found[name] - before).abs().max()) / max(spread, 1e-12)
-        if not difference <= tolerance:  # also when it is not a number
+        if not difference <= TOLERANCE:  # also when it is not a number
             raise AdapterError(
                 f"merge: the merged model's {name} differ from the run's by {difference:.2e} of "
-                f"their spread (at most {tolerance:.0e} may be rounding), so nothing was written"
+                f"their spread (at most {TOLERANCE:.0e} may be rounding), so nothing was written; "
+                "please report it with the run's recipe.yaml"
             )
         largest = max(largest, difference)
     return largest

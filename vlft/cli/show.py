@@ -5,6 +5,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vlft.data.pipeline import Samples
     from vlft.recipe import LoadedRecipe
 
 
@@ -148,4 +149,17 @@ def _samples_text(loaded: "LoadedRecipe", count: int) -> str:
     set_seed(recipe.seed)
     backbone = build(recipe.backbone)
     samples = pipeline.open_samples(backbone, recipe.data, recipe.data.train, None)
-    return render_report(pipeline.audit_samples(backbone, samples, count=count))
+    if backbone.family == "generative":
+        return render_report(pipeline.audit_samples(backbone, samples, count=count))
+    return "\n".join(_shown(samples, index) for index in range(min(count, len(samples))))
+
+
+def _shown(samples: "Samples", index: int) -> str:
+    """Return one line on an image with its text or label; encoding it finds what is wrong."""
+    from vlft.data.records import Labeled, Pair
+
+    _ = samples[index]
+    record = samples.records[index]
+    assert isinstance(record, Pair | Labeled)
+    text = f"text {record.text!r}" if isinstance(record, Pair) else f"label {record.label!r}"
+    return f"{samples.records.name}, record {record.id}: 1 image, {text}"
