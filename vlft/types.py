@@ -7,7 +7,7 @@ class.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float, Shaped
 from PIL.Image import Image
@@ -138,14 +138,37 @@ class Generates(Protocol):
         ...
 
 
+class Likelihood(NamedTuple):
+    """How likely a continuation is.
+
+    Attributes:
+        total: Sum of the log-probabilities of its tokens, in nats.
+        num_tokens: How many these are.
+    """
+
+    total: float
+    num_tokens: int
+
+
 @runtime_checkable
 class Scores(Protocol):
     """Gives the log-likelihood of continuations."""
 
     def score(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]
-    ) -> list[list[float]]:
-        """Return, per prompt and continuation, the sum of token log-probabilities (nats)."""
+    ) -> list[tuple[Likelihood, ...]]:
+        """Return the likelihood of each continuation of each prompt."""
+        ...
+
+
+@runtime_checkable
+class EmbedsPrompts(Protocol):
+    """Maps prompts, with and without images, to one space."""
+
+    def embed_prompts(
+        self, prompts: Sequence[Prompt], *, chat_template: bool = True
+    ) -> Float[Tensor, "items width"]:
+        """Return unit-length embeddings, of turns or (without ``chat_template``) of bare texts."""
         ...
 
 

@@ -4,12 +4,13 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from PIL import Image
-from torch.nn.functional import log_softmax
+from torch.nn.functional import log_softmax, normalize
 
 from vlft.data.chat import ChatFormat
 from vlft.data.scenes import draw_scene, render
 from vlft.errors import EvaluationError
 from vlft.evaluation.capabilities import ContrastiveModel, GenerativeModel, capabilities_of
+from vlft.evaluation.prompts import image_markup
 from vlft.types import Embeds, Generates, Message, Prompt, Scores
 
 TEXTS = (
@@ -199,6 +200,10 @@ def test_nothing_asked_gives_nothing(host):
 CONTINUATIONS = ("red", "the red circle is left of the blue square.", "a", "zebra 17", "yes")
 
 
+def totals(likelihoods):
+    return [likelihood.total for likelihood in likelihoods]
+
+
 @pytest.mark.parametrize("name", ["tiny_llava", "tiny_llama"])
 def test_scores_are_sums_of_log_softmax_of_a_plain_forward(lively, name):
     backbone = lively(name)
@@ -219,7 +224,12 @@ def test_scores_are_sums_of_log_softmax_of_a_plain_forward(lively, name):
         tokens, begin = ids[1]["input_ids"][0], ids[0]["input_ids"].shape[1]
         expected.append(sum(float(chances[p - 1, tokens[p]]) for p in range(begin, len(tokens))))
     (found,) = GenerativeModel(backbone, batch_size=2).score([asked], [CONTINUATIONS])
-    assert found == pytest.approx(expected, abs=2e-4)
+    assert totals(found) == pytest.approx(expected, abs=2e-4)
+    counts = [
+        len(chat.tokenizer(text, add_special_tokens=False).input_ids) for text in CONTINUATIONS
+    ]
+    assert [likelihood.num_tokens for likelihood in found] == counts
+    assert {1} < set(counts)  # some share a row, some have one of their own
 
 
 @pytest.mark.parametrize("wrap", [lambda backbone: backbone, adapted], ids=["bare", "lora"])
@@ -234,8 +244,9 @@ def test_scores_do_not_depend_on_the_batch_or_the_order(lively, prompts, wrap):
     )
     flipped = [row[::-1] for row in flipped[::-1]]
     for one, other, third in zip(alone, together, flipped, strict=True):
-        assert other == pytest.approx(one, abs=2e-4)
-        assert third == pytest.approx(one, abs=2e-4)
+        assert totals(other) == pytest.approx(totals(one), abs=2e-4)
+        assert totals(third) == pytest.approx(totals(one), abs=2e-4)
+        assert [one.num_tokens for one in other] == [one.num_tokens for one in third]
 
 
 @pytest.mark.parametrize("text", ["", "  "])
@@ -289,4 +300,34 @@ def test_dtype_of_the_model_is_that_of_the_pixels(host):
     model = GenerativeModel(backbone)
     asked = [prompt("what?", picture(0))]
     assert len(model.generate(asked, max_new_tokens=2)) == 1
-    assert model.score(asked, [["red"]])[0][0] < 0
+    assert model.score(asked, [["red"]])[0][0].total < 0
+
+
+@pytest.mark.parametrize("chat_template", [True, False])
+@pytest.mark.parametrize("name", ["tiny_llava", "tiny_llama"])
+def test_a_prompt_is_embedded_by_its_last_token(lively, name, chat_template):
+    backbone = lively(name)
+    images = (picture(1),) if name == "tiny_llava" else ()
+    asked = [prompt("what is left?", *images), prompt("a"), prompt("what color is the square?")]
+    model = GenerativeModel(backbone, batch_size=8)
+    found = model.embed_prompts(asked, chat_template=chat_template)
+    assert found.norm(dim=-1).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+    for row, one in zip(found, asked, strict=True):
+        alone = GenerativeModel(backbone, batch_size=1).embed_prompts(
+            [one], chat_template=chat_template
+        )
+        torch.testing.assert_close(alone[0], row, atol=1e-4, rtol=1e-3)
+    assert (found @ found.T)[0, 2] < 0.999
+
+
+def test_without_a_template_a_prompt_is_its_bare_text(lively):
+    backbone = lively("tiny_llava")
+    processor, text, image = backbone.processor, "find the red circle.\n", picture(2)
+    asked = Prompt((Message("user", (0, text)),), (image,))
+    found = GenerativeModel(backbone).embed_prompts([asked], chat_template=False)
+    markup = image_markup(ChatFormat(processor))
+    inputs = processor(text=[markup + text], images=[[image]], return_tensors="pt")
+    with torch.no_grad():
+        outputs = backbone.model.eval()(**inputs, output_hidden_states=True)
+    expected = normalize(outputs.hidden_states[-1][:, -1], dim=-1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

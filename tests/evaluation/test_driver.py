@@ -173,10 +173,11 @@ def test_a_text_only_host_takes_a_benchmark_without_images(lively):
     assert result.metrics[0].n == 6
 
 
-def test_another_number_of_records_than_declared_is_an_error(oracle, questions):
-    spec = questions.model_copy(update={"expected_n": 25})
-    with pytest.raises(EvaluationError, match="24 records, but expected_n is 25"):
-        run(oracle, spec)
+def test_another_number_of_records_than_declared_marks_the_result(oracle, questions):
+    result, _ = run(oracle, questions.model_copy(update={"expected_n": 25}))
+    assert result.protocol.ranking_key.coverage == "limited"
+    assert "24 records, and the benchmark declares 25" in result.notes[0]
+    assert not run(oracle, questions.model_copy(update={"expected_n": 24})).result.notes
 
 
 def test_records_with_one_id_are_refused(oracle, questions):

@@ -2,7 +2,7 @@ import pytest
 
 from vlft.data.chat import ChatFormat
 from vlft.errors import EvaluationError
-from vlft.evaluation.prompts import continued
+from vlft.evaluation.prompts import continued, image_markup
 from vlft.types import Message, Prompt
 
 ASKED = Prompt((Message("user", ("what color?",)),))
@@ -51,20 +51,36 @@ def chat(host):
 )
 def test_the_tail_is_what_the_answer_adds(chat, template, answer, tokens):
     form = chat(template)
-    text, tail = continued(form, ASKED, answer)
+    (row,) = continued(form, ASKED, [answer])
+    (tail,) = row.tails
     assert form.tokenizer.convert_ids_to_tokens(tail) == tokens
-    assert text.endswith(answer)
-    whole = form.tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert whole[-len(tail) :] == tail
+    whole = form.tokenizer(row.text, add_special_tokens=False)["input_ids"]
+    if row.shared:
+        joined = form.tokenizer(row.text + answer, add_special_tokens=False)["input_ids"]
+        assert joined == whole + tail
+    else:
+        assert row.text.endswith(answer)
+        assert whole[-len(tail) :] == tail
 
 
 def test_an_answer_that_also_stands_in_the_prompt_is_found_behind_it(chat):
-    text, tail = continued(chat(), ASKED, "what color?")
+    ((text, tails, _, _),) = continued(chat(), ASKED, ["what color?"])
     assert text.count("what color?") == 2
-    assert len(tail) == 3
+    assert len(tails[0]) == 3
+
+
+def test_continuations_of_one_token_share_a_row(chat):
+    rows = continued(chat(), ASKED, ["red", "the red circle", "blue"])
+    assert [(row.places, row.shared) for row in rows] == [([0, 2], True), ([1], False)]
+    assert not rows[0].text.endswith("red")
+    assert [len(tail) for tail in rows[0].tails] == [1, 1]
 
 
 @pytest.mark.parametrize(("template", "answer"), [(SHOUTING, "red"), (None, ""), (None, " ")])
 def test_an_answer_that_the_template_does_not_write_is_refused(chat, template, answer):
     with pytest.raises(EvaluationError, match="cannot be scored"):
-        continued(chat(template), ASKED, answer)
+        continued(chat(template), ASKED, [answer])
+
+
+def test_the_marks_of_an_image_are_read_off_the_template(host):
+    assert image_markup(ChatFormat(host("tiny_llava").processor)).count("<image>") == 1

@@ -19,14 +19,13 @@ def run(
     Raises:
         EvaluationError: No benchmark is named, by the command or by the run's recipe.
     """
-    import torch
-
     from vlft import hub
     from vlft.cli.report import text_table
     from vlft.errors import EvaluationError
     from vlft.evaluation.benchmark import load_suite
     from vlft.evaluation.driver import evaluate
     from vlft.evaluation.identity import identify
+    from vlft.evaluation.processes import launched
     from vlft.results import write_result
 
     folder = hub.locate(run_dir)
@@ -39,23 +38,28 @@ def run(
             )
         benchmarks, overrides = [declared.suite], [*declared.overrides, *overrides]
     specs = [spec for name in benchmarks for spec in load_suite(name, overrides)]
-    backbone = hub.load(folder)
-    backbone.model.to("cuda" if torch.cuda.is_available() else "cpu")
     target = Path(out) if out else folder / "results"
     rows, written = [], []
-    for spec in specs:
-        done = evaluate(
-            backbone,
-            spec,
-            limit=limit,
-            identity=identify(backbone, name=run_dir),
-            batch_size=batch_size,
-        )
-        written.append(write_result(target, done.result, done.samples))
-        rows += _rows(spec.name, done.result)
-        if as_json:
-            print(json.dumps(done.result.model_dump(mode="json")))
-    if not as_json:
+    with launched() as processes:
+        backbone = hub.load(folder)
+        backbone.model.to(processes.device)
+        for spec in specs:
+            done = evaluate(
+                backbone,
+                spec,
+                limit=limit,
+                identity=identify(backbone, name=run_dir),
+                batch_size=batch_size,
+                log_folder=target,
+                processes=processes,
+            )
+            if not processes.is_main:
+                continue
+            written.append(write_result(target, done.result, done.samples))
+            rows += _rows(spec.name, done.result)
+            if as_json:
+                print(json.dumps(done.result.model_dump(mode="json")))
+    if not as_json and rows:
         print(text_table(("benchmark", "metric", "value", "95 % interval", "n"), rows))
         print("\n".join(f"written: {path}" for path in written))
 

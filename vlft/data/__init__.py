@@ -15,7 +15,8 @@ from vlft.data.readers.sharegpt import ShareGptDataset, llava_json
 from vlft.data.records import Records
 from vlft.data.scenes.dataset import SceneDataset
 from vlft.errors import DataError, pick
-from vlft.recipe.data import DatasetSection, Mixture
+from vlft.recipe.data import Mixture
+from vlft.recipe.data.benchmarks import BenchmarkData
 from vlft.recipe.data.files import FileDataset
 
 DATASETS: Mapping[str, Callable[[Any], Records]] = {
@@ -32,7 +33,7 @@ DATASETS: Mapping[str, Callable[[Any], Records]] = {
 
 
 def open_dataset(
-    section: DatasetSection,
+    section: BenchmarkData,
     *,
     on_bad_record: Literal["error", "skip"] = "error",
     max_image_pixels: int = MAX_PIXELS,
@@ -40,7 +41,7 @@ def open_dataset(
     """Open a data set.
 
     Args:
-        section: What the recipe says.
+        section: What the recipe or benchmark says.
         on_bad_record: ``error``: a bad record raises when it is read; ``skip``: every record is
             looked at once, images by their header, and bad ones are left out (``skipped``).
         max_image_pixels: With ``skip``, a larger image makes its record a bad one.

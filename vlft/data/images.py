@@ -40,12 +40,16 @@ def open_image(
             large.
     """
     if ref.draw is not None:
-        return ref.draw()
+        return _part(ref.draw(), ref.box)
     try:
         image = _open_header(ref, max_pixels)
-        return _upright_rgb(image, _name(ref))
+        return _part(_upright_rgb(image, _name(ref)), ref.box)
     except _BadImageError as error:
         raise RecordError(str(error), dataset=dataset, record_id=record_id) from error
+
+
+def _part(image: Image.Image, box: tuple[float, float, float, float] | None) -> Image.Image:
+    return image if box is None else image.crop(box)
 
 
 def check_images(record: Record, *, dataset: str, max_pixels: int = MAX_PIXELS) -> None:
@@ -71,6 +75,9 @@ def image_size(
     Raises:
         RecordError: As ``check_images``.
     """
+    if ref.box is not None:
+        left, top, right, bottom = map(round, ref.box)
+        return right - left, bottom - top
     if ref.draw is not None:
         return ref.draw().size
     try:

@@ -23,12 +23,17 @@ class ImageRef:
         data: The bytes of an image file.
         draw: Gives the RGB image. It must pickle (a partial of a module-level function does), since
             it is called in the workers.
+        box: Left, top, right and bottom edge of the part that is meant, in pixels of the upright
+            image; None: all of it. What lies outside of the image is black.
+        content: What tells a drawn image from others; None: it is one of its own.
     """
 
     path: Path | None = None
     root: Path | None = None
     data: bytes | None = None
     draw: Callable[[], Image] | None = None
+    box: tuple[float, float, float, float] | None = None
+    content: str | None = None
 
     def __post_init__(self) -> None:
         given = sum(source is not None for source in (self.path, self.data, self.draw))

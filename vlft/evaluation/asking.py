@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from math import isfinite
 
-from PIL.Image import Image
 from pydantic import JsonValue
 
-from vlft.data.images import open_image
 from vlft.data.records import Conversation, ImageRef, Record
 from vlft.errors import EvaluationError, pick
 from vlft.evaluation.benchmark import BenchmarkSpec
-from vlft.types import Message, Prompt
+from vlft.evaluation.requests import Asked, Picture
+from vlft.types import Message
 
 SHORT_ANSWER = "Answer the question using a single word or phrase."
 """The instruction of LLaVA-1.5 (arXiv 2310.03744, table 7)."""
@@ -82,33 +81,25 @@ def group_of(record: Record, spec: BenchmarkSpec) -> str | None:
     return str(record.meta[spec.group_by])
 
 
-def prompt_of(record: Conversation, spec: BenchmarkSpec) -> Prompt:
-    """Return the prompt of a record in the benchmark's format, images decoded.
+def prompt_of(record: Conversation, spec: BenchmarkSpec) -> Asked:
+    """Return the prompt of a record in the benchmark's format.
 
     Raises:
         UnknownNameError: There is no such format.
-        RecordError: An image is bad.
     """
     write = pick(PROMPT_FORMATS, spec.prompt_format, kind="prompt_format")
     return with_images(write(record), record, spec)
 
 
-def with_images(messages: tuple[Message, ...], record: Conversation, spec: BenchmarkSpec) -> Prompt:
-    """Return turns with the decoded images of their record.
-
-    Raises:
-        RecordError: An image is bad.
-    """
-    return Prompt(messages, tuple(opened(ref, record, spec) for ref in record.images))
+def with_images(messages: tuple[Message, ...], record: Conversation, spec: BenchmarkSpec) -> Asked:
+    """Return turns with the images of their record."""
+    pictures = [picture(ref, record, spec, number) for number, ref in enumerate(record.images)]
+    return Asked(messages, tuple(pictures))
 
 
-def opened(ref: ImageRef, record: Record, spec: BenchmarkSpec) -> Image:
-    """Decode an image of a record.
-
-    Raises:
-        RecordError: It is bad, or larger than the benchmark's ``max_image_pixels``.
-    """
-    return open_image(ref, dataset=spec.name, record_id=record.id, max_pixels=spec.max_image_pixels)
+def picture(ref: ImageRef, record: Record, spec: BenchmarkSpec, number: int = 0) -> Picture:
+    """Return an image of a record, to be decoded when it is asked about."""
+    return Picture(ref, spec.name, record.id, number, spec.max_image_pixels)
 
 
 def text_of(message: Message) -> str:
@@ -142,16 +133,23 @@ def texts(value: object, field: str, record: Record, spec: BenchmarkSpec) -> lis
     return [str(text) for text in value]  # type: ignore[attr-defined]
 
 
-def require_finite(values: Sequence[float | int], record: Record, spec: BenchmarkSpec) -> None:
-    """Refuse to compare what cannot be compared.
+def require_values(
+    values: Sequence[float | int], number: int, record: Record, spec: BenchmarkSpec
+) -> None:
+    """Refuse values of options that cannot be compared.
 
     Raises:
-        EvaluationError: A value is NaN or infinite.
+        EvaluationError: They are fewer or more than the options, or one is NaN or infinite.
     """
+    if len(values) != number:
+        raise EvaluationError(
+            f"{spec.name}, record {record.id}: found {len(values)} scores, expected {number}, one "
+            "for each option in the official order"
+        )
     if not all(map(isfinite, values)):
         raise EvaluationError(
-            f"{spec.name}, record {record.id}: the model gives {[*values]}, and numbers that are "
-            "NaN or infinite cannot be compared; check the run's weights and its dtype"
+            f"{spec.name}, record {record.id}: the scores are {[*values]}, and numbers that are "
+            "NaN or infinite cannot be compared; check the model's weights and its dtype"
         )
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from vlft.errors import EvaluationError, UnknownNameError, unknown
 from vlft.evaluation.revision import CONTENT, content_revision
-from vlft.recipe.data import MAX_IMAGE_PIXELS, DatasetSection, Scenes
-from vlft.recipe.extends import shown
+from vlft.recipe.data import MAX_IMAGE_PIXELS, Scenes
+from vlft.recipe.data.benchmarks import BenchmarkData, GeneratedFiles
+from vlft.recipe.extends import read_layers, shown
 from vlft.recipe.fields import sections_in
 from vlft.recipe.origins import Node, merge, nearest, plain
 from vlft.recipe.overrides import override_layer, parse_override
@@ -43,8 +44,13 @@ class BenchmarkSpec(Section):
     """What it measures, in a sentence."""
     scorer: str
     """A key of ``SCORERS``."""
-    data: DatasetSection
+    data: BenchmarkData
     """The records; never those that a shipped recipe trains on."""
+    world: GeneratedFiles | None = None
+    """Write the generated world in the layout that ``data`` reads, and measure on that."""
+    download: str | None = None
+    """Where to get the data. Paths of ``data`` then lie below the folder that ``--data`` or the
+    variable VLFT_DATA names, ``data`` without either; null: paths are the user's own."""
     revision: str | None = None
     """Commit or hash that pins the data; ``content``: a hash of one's own files; null for generated
     data, which their fields pin."""
@@ -64,10 +70,13 @@ class BenchmarkSpec(Section):
     """Whom ties count for; null where there are none."""
     labels: tuple[str, ...] | None = None
     """Class names that a zero-shot classifier chooses from; null: every label of the records."""
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the scorer alone reads; it lists what it knows."""
     metric: str
     """The main metric, which tables show and checkpoints are chosen by."""
     expected_n: int | None = Field(None, gt=0)
-    """Records of the full data; another number is an error. Null: not checked."""
+    """Records of the full data; a result on another number is marked as limited. Null: not
+    checked."""
     license: str
     """License of the data."""
     references: tuple[str, ...] = ()
@@ -75,7 +84,8 @@ class BenchmarkSpec(Section):
 
     @model_validator(mode="after")
     def _data_are_pinned(self) -> "BenchmarkSpec":
-        if self.revision is None and not isinstance(self.data, Scenes):
+        drawn = isinstance(self.data, Scenes) or self.world is not None
+        if self.revision is None and not drawn:
             raise ValueError("revision: data in files need the commit or hash that they are of")
         return self
 
@@ -86,19 +96,15 @@ class BenchmarkSpec(Section):
         Raises:
             EvaluationError: The revision is the content of files that are not there.
         """
+        drawn = self.world or (self.data if isinstance(self.data, Scenes) else None)
+        if drawn is not None:
+            # A field that the world gets later has a default which leaves older data as they are.
+            chosen = drawn.model_dump_json(exclude_defaults=True)
+            return f"scenes-{sha256(chosen.encode()).hexdigest()[:12]}"
         if self.revision == CONTENT:
             return content_revision(self.data)
-        if self.revision is not None:
-            return self.revision
-        # A field that the world gets later has a default which leaves older data as they are.
-        chosen = self.data.model_dump_json(exclude_defaults=True)
-        return f"scenes-{sha256(chosen.encode()).hexdigest()[:12]}"
-
-    @property
-    def decoding(self) -> str:
-        """How outputs are made, in words."""
-        tokens = self.max_new_tokens
-        return "none" if tokens is None else f"greedy, at most {tokens} tokens"
+        assert self.revision is not None, "checked when it was read"
+        return self.revision
 
 
 class Suite(Section):
@@ -136,10 +142,10 @@ def load_benchmark(name_or_path: str, overrides: Sequence[str] = ()) -> Benchmar
         RecipeError: The file is no YAML, or an override cannot be read.
     """
     path, name = _find(name_or_path)
-    root = read_yaml(path, shown=shown(path))
+    root = read_layers(path)
     changes = override_layer(overrides)
     held = {parse_override(text)[0]: text for text in overrides}
-    if "data" in changes.value:
+    if changes.value.keys() & {"data", "world"}:
         # Other data have another size; one that is given with them holds.
         root = merge(root, Node({"expected_n": Node(None, changes.origin)}, root.origin))
     if changes.value:
@@ -190,7 +196,7 @@ def _explain(kind: type[Section], root: Node, details: Mapping[str, Any]) -> str
     keys, fields = details["loc"], kind.model_fields
     if keys[:1] == ("data",) and len(keys) > 1:
         # pydantic names the chosen type as a step of its own
-        fields = sections_in(DatasetSection)[keys[1]].model_fields
+        fields = sections_in(BenchmarkData)[keys[1]].model_fields
         keys = ("data", *keys[2:])
     name, origin = ".".join(map(str, keys)), nearest(root, keys).origin
     if details["type"] == "extra_forbidden":

@@ -23,9 +23,15 @@ from vlft.data.collate import PairCollator, prompt_inputs
 from vlft.data.encode_pair import TextEncoder
 from vlft.data.process import has_prefix, placeholders, process
 from vlft.errors import EvaluationError
-from vlft.evaluation.prompts import check_prompt, continued, ordered_images
+from vlft.evaluation.prompts import (
+    Continued,
+    check_prompt,
+    continued,
+    image_markup,
+    ordered_images,
+)
 from vlft.objectives.language_modeling import token_losses
-from vlft.types import Backbone, Prompt
+from vlft.types import Backbone, Likelihood, Prompt
 
 Item = TypeVar("Item")
 
@@ -75,8 +81,8 @@ class GenerativeModel:
 
     def score(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]
-    ) -> list[list[float]]:
-        """Return, per prompt and continuation, the sum of token log-probabilities (nats).
+    ) -> list[tuple[Likelihood, ...]]:
+        """Return the likelihood of each continuation of each prompt.
 
         A continuation's tokens are those that it adds to the prompt; the end of the turn is not
         scored. Sums fall with length: whoever compares continuations of different lengths decides
@@ -91,44 +97,100 @@ class GenerativeModel:
                 the host's tokens.
         """
         chat = ChatFormat(self.backbone.processor)
-        pairs = [
-            (prompt, text)
-            for prompt, texts in zip(prompts, continuations, strict=True)
-            for text in texts
+        rows = [
+            (number, row)
+            for number, (prompt, texts) in enumerate(zip(prompts, continuations, strict=True))
+            for row in continued(chat, prompt, texts)
         ]
-        sums = [0.0] * len(pairs)
+        found: list[dict[int, Likelihood]] = [{} for _ in prompts]
         with evaluating(self.backbone.model) as model:
-            for rows in self._batches([prompt for prompt, _ in pairs]):
-                found = self._log_likelihoods(model, chat, [pairs[row] for row in rows])
-                for row, value in zip(rows, found.tolist(), strict=True):
-                    sums[row] = value
-        values = iter(sums)
-        return [[next(values) for _ in texts] for texts in continuations]
+            for batch in self._batches([prompts[number] for number, _ in rows]):
+                asked = [(prompts[rows[at][0]], rows[at][1]) for at in batch]
+                for at, totals in zip(batch, self._totals(model, chat, asked), strict=True):
+                    number, row = rows[at]
+                    for place, total, tail in zip(row.places, totals, row.tails, strict=True):
+                        found[number][place] = Likelihood(total, len(tail))
+        return [tuple(own[place] for place in sorted(own)) for own in found]
 
-    def _log_likelihoods(
-        self, model: Any, chat: ChatFormat, pairs: Sequence[tuple[Prompt, str]]
-    ) -> Float[Tensor, " rows"]:
-        written = [continued(chat, prompt, text) for prompt, text in pairs]
-        prompts = [prompt for prompt, _ in pairs]
+    def _totals(
+        self, model: Any, chat: ChatFormat, asked: Sequence[tuple[Prompt, Continued]]
+    ) -> list[list[float]]:
+        """Return the summed log-probabilities of each row's tails."""
+        rows = [row for _, row in asked]
         # Padding on the right leaves every token the position that it has alone.
-        inputs = self._inputs(chat, prompts, [row.text for row in written], padding_side="right")
+        inputs = self._inputs(
+            chat, [prompt for prompt, _ in asked], [row.text for row in rows], padding_side="right"
+        )
         input_ids, ends = inputs["input_ids"], inputs["attention_mask"].sum(dim=1).tolist()
-        shape = len(pairs), max(len(row.tail) for row in written)
-        kept = torch.zeros(shape, dtype=torch.long)
-        targets = torch.full(shape, -100)
-        for row, (text, tail) in enumerate(written):
-            start, end = ends[row] - len(tail), ends[row]
-            if input_ids[row, start:end].tolist() != tail:
+        longest = max(1 if row.shared else len(row.tails[0]) for row in rows)
+        kept = torch.zeros((len(rows), longest), dtype=torch.long)
+        targets = torch.full((len(rows), longest), -100)
+        for number, (row, end) in enumerate(zip(rows, ends, strict=True)):
+            if row.shared:
+                kept[number, 0] = end - 1  # position p predicts p + 1
+                continue
+            (tail,) = row.tails
+            start = end - len(tail)
+            if input_ids[number, start:end].tolist() != tail:
                 raise EvaluationError(
                     f"the host's processor writes other tokens than its tokenizer at the end of "
-                    f"{text[-40:]!r}: the continuation cannot be scored"
+                    f"{row.text[-40:]!r}: the continuation cannot be scored"
                 )
-            kept[row, : len(tail)] = torch.arange(start - 1, end - 1)  # position p predicts p + 1
-            targets[row, : len(tail)] = torch.tensor(tail)
+            kept[number, : len(tail)] = torch.arange(start - 1, end - 1)
+            targets[number, : len(tail)] = torch.tensor(tail)
             if has_prefix(self.backbone.processor):
-                inputs["token_type_ids"][row, start:] = 1  # the answer; what follows is padding
+                inputs["token_type_ids"][number, start:] = 1  # the answer, then padding
         logits = model(**inputs, logits_to_keep=kept.to(input_ids.device), use_cache=False).logits
-        return -token_losses(logits, targets.to(logits.device)).sum(dim=1)
+        sums = (-token_losses(logits, targets.to(logits.device)).sum(dim=1)).tolist()
+        sharing = [number for number, row in enumerate(rows) if row.shared]
+        next_tokens = logits[sharing, 0].float().log_softmax(dim=-1)
+        width = max((len(rows[number].tails) for number in sharing), default=1)
+        ids = torch.zeros((len(sharing), width), dtype=torch.long)
+        for at, number in enumerate(sharing):
+            ids[at, : len(rows[number].tails)] = torch.tensor(rows[number].tails).flatten()
+        single = next_tokens.gather(1, ids.to(logits.device)).tolist()
+        totals = [[total] for total in sums]
+        for at, number in enumerate(sharing):
+            totals[number] = single[at][: len(rows[number].tails)]
+        return totals
+
+    def embed_prompts(
+        self, prompts: Sequence[Prompt], *, chat_template: bool = True
+    ) -> Float[Tensor, "items width"]:
+        """Return the final hidden state of each prompt's last token, at unit length, on the CPU.
+
+        As in VLM2Vec (arXiv 2410.05160, section 3.2).
+
+        Args:
+            prompts: Any mixture of prompts with no, one and several images.
+            chat_template: Write the turns as the host's template does, with the opening of the
+                answer; else only the texts, with the host's own marks for images.
+
+        Raises:
+            EvaluationError: As ``generate``.
+        """
+        chat = ChatFormat(self.backbone.processor)
+        markup = "" if chat_template else image_markup(chat)
+        texts = [
+            chat.render(prompt.messages, add_generation_prompt=True)
+            if chat_template
+            else _without_template(prompt, markup)
+            for prompt in prompts
+        ]
+        found: list[Tensor] = [torch.empty(0)] * len(prompts)
+        with evaluating(self.backbone.model) as model:
+            for rows in self._batches(prompts):
+                asked, written = [prompts[row] for row in rows], [texts[row] for row in rows]
+                inputs = self._inputs(chat, asked, written, padding_side="right")
+                last = inputs["attention_mask"].sum(dim=1) - 1
+                outputs = model(
+                    **inputs, output_hidden_states=True, logits_to_keep=1, use_cache=False
+                )
+                states = outputs.hidden_states[-1]
+                ends = states[torch.arange(len(rows), device=states.device), last]
+                for row, vector in zip(rows, _unit_length([ends]), strict=True):
+                    found[row] = vector
+        return torch.stack(found)
 
     def _batches(self, prompts: Sequence[Prompt]) -> Iterator[list[int]]:
         """Yield rows that may share a batch: with images or without, never both."""
@@ -297,6 +359,11 @@ def _placed(encoded: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor
         name: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
         for name, value in encoded.items()
     }
+
+
+def _without_template(prompt: Prompt, markup: str) -> str:
+    pieces = [piece for message in prompt.messages for piece in message.content]
+    return "".join(piece if isinstance(piece, str) else markup for piece in pieces)
 
 
 def _unit_length(parts: Sequence[Tensor]) -> Float[Tensor, "items width"]:

@@ -1,24 +1,29 @@
-"""One process from benchmark to result: records, batches, samples, metrics."""
+"""From a model and a benchmark to a result: records, requests, answers, samples, metrics."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
-from tqdm import tqdm
 
 from vlft.data import open_dataset
 from vlft.data.records import Record, Records
 from vlft.errors import EvaluationError, pick, unknown
+from vlft.evaluation.answering import ask_all
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.capabilities import capabilities_of
-from vlft.evaluation.identity import identify, recorded_facts
+from vlft.evaluation.identity import fingerprint, identify, recorded_facts
+from vlft.evaluation.light import light_record
+from vlft.evaluation.log import Log, open_log
+from vlft.evaluation.places import placed
+from vlft.evaluation.processes import ALONE, Processes
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.evaluation.scorers import SCORERS
-from vlft.results import ModelIdentity, Protocol, RankingKey, Result, Sample
-from vlft.types import Backbone
+from vlft.results import ModelIdentity, Protocol, RankingKey, Result, Sample, file_stem
+from vlft.types import Backbone, Classifies, Embeds, EmbedsPrompts, Generates, Scores
 
 
 class Evaluated(NamedTuple):
@@ -34,19 +39,26 @@ def evaluate(
     *,
     limit: int | None = None,
     identity: ModelIdentity | None = None,
+    facts: Mapping[str, JsonValue] | None = None,
     batch_size: int = 32,
+    log_folder: Path | None = None,
+    processes: Processes = ALONE,
     progress: bool = True,
 ) -> Evaluated:
     """Measure a model on a benchmark, on the device that the model is on.
 
-    Equal arguments give equal samples and metrics.
+    Equal arguments give equal samples and metrics, whatever the processes and the log.
 
     Args:
         backbone: Any host, bare or with an adapter.
         spec: The benchmark.
         limit: Use the first so many records; the result is then marked as limited.
         identity: What the result calls the model; None: what the backbone says of itself.
-        batch_size: Records per forward pass.
+        facts: What else the result should show of the model, such as its trained parameters.
+        batch_size: Requests that are asked together.
+        log_folder: Folder of the results, below which answers are logged and found again; None:
+            no log.
+        processes: Which share the work; all of them call this, and all get the result.
         progress: Show a bar with the time left on stderr.
 
     Returns:
@@ -54,23 +66,27 @@ def evaluate(
         with status ``not_applicable`` and no samples.
 
     Raises:
-        EvaluationError: The benchmark does not fit its data, or cannot be scored.
+        EvaluationError: The benchmark does not fit its data, cannot be scored, or its data are not
+            there.
         DataError: The data cannot be read.
     """
     identity = identity or identify(backbone)
-    recorded = recorded_facts(backbone, batch_size=batch_size)
+    identity = identity.model_copy(update={"weights": fingerprint(backbone.model)})
+    recorded = recorded_facts(backbone, batch_size=batch_size) | dict(facts or {})
     model = capabilities_of(backbone, batch_size=batch_size)
     lacking = _lacking(backbone, model, spec)
     if lacking is not None:
+        key = ranking_key(spec, via=None, revision="none", limited=False)
         result = Result(
             status="not_applicable",
             reason=lacking,
-            protocol=_protocol(spec, recorded, limited=False),
+            protocol=Protocol(ranking_key=key, recorded=recorded),
             model=identity,
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            date=_now(),
             seconds=0,
         )
         return Evaluated(result, [])
+    spec = placed(spec)
     return measure(
         model,
         spec,
@@ -79,6 +95,8 @@ def evaluate(
         identity=identity,
         recorded=recorded,
         batch_size=batch_size,
+        log_folder=log_folder,
+        processes=processes,
         progress=progress,
     )
 
@@ -88,48 +106,117 @@ def measure(
     spec: BenchmarkSpec,
     records: Records,
     *,
-    limit: int | None,
     identity: ModelIdentity,
     recorded: Mapping[str, JsonValue],
-    batch_size: int,
-    progress: bool,
+    limit: int | None = None,
+    batch_size: int = 32,
+    log_folder: Path | None = None,
+    processes: Processes = ALONE,
+    progress: bool = True,
 ) -> Evaluated:
-    """Measure an object that has the capability which the benchmark's scorer asks for.
+    """Measure an object that has a capability which the benchmark's scorer asks for.
 
     Args:
         model: Such as ``capabilities_of`` gives.
         spec: The benchmark.
         records: Its records.
-        limit: As in ``evaluate``, like ``batch_size`` and ``progress``.
         identity: What the result calls the model.
         recorded: Facts to show with the number.
-        batch_size: Records that are asked together.
+        limit: As for ``evaluate``, like all that follow.
+        batch_size: Requests that are asked together.
+        log_folder: Where answers are logged.
+        processes: Which share the work.
         progress: Show a bar.
 
     Raises:
-        EvaluationError: The data have another size than declared, or cannot be scored.
+        EvaluationError: The data cannot be scored.
     """
     size = len(records)
-    if spec.expected_n is not None and size != spec.expected_n:
-        raise EvaluationError(
-            f"{spec.name}: the data have {size} records, but expected_n is {spec.expected_n}: "
-            f"check that they are of revision {spec.dataset_revision}"
-        )
     count = size if limit is None else min(limit, size)
-    date, start = datetime.now(UTC), perf_counter()
-    with tqdm(total=count, desc=spec.name, unit="record", disable=not progress) as bar:
-        batches = _batches(records, count, batch_size, bar)
-        predicted = list(scorer_of(spec).predict(model, batches, spec))
-    scored = score_samples(predicted, spec)
+    limited = count < size or bool(notes_on_size(spec, size))
+    key = ranking_key(
+        spec, via=way_of(model, spec), revision=spec.dataset_revision, limited=limited
+    )
+    protocol = Protocol(ranking_key=key, recorded=dict(recorded))
+    taken = [
+        light_record(records, index, max_pixels=spec.max_image_pixels) for index in range(count)
+    ]
+    require_different_ids([record.id for record in taken], spec)
+    log = None
+    if log_folder is not None:
+        about = _about(spec, protocol, identity, count)
+        log = open_log(log_folder, file_stem(spec.name, limited=limited), about, processes)
+    date = _now() if log is None else log.began
+    predicted = predict(
+        model,
+        taken,
+        spec,
+        batch_size=batch_size,
+        log=log,
+        processes=processes,
+        progress=progress,
+    )
+    start = perf_counter()
+    scored = score_samples(predicted.samples, spec)
     result = Result(
         metrics=tuple(scored.metrics),
         groups=scored.groups,
-        protocol=_protocol(spec, recorded, limited=count < size),
+        notes=(*notes_on_size(spec, size), *scored.notes),
+        protocol=protocol,
         model=identity,
-        date=date.isoformat(timespec="seconds"),
-        seconds=perf_counter() - start,
+        date=date,
+        seconds=predicted.seconds + perf_counter() - start,
     )
     return Evaluated(result, scored.samples)
+
+
+class Predicted(NamedTuple):
+    """What a model said, not judged yet.
+
+    Attributes:
+        samples: One or several per record, in their order.
+        seconds: Time that the model took, over all processes and parts.
+    """
+
+    samples: list[Sample]
+    seconds: float
+
+
+def predict(
+    model: object,
+    records: Sequence[Record],
+    spec: BenchmarkSpec,
+    *,
+    batch_size: int = 32,
+    log: Log | None = None,
+    processes: Processes = ALONE,
+    progress: bool = False,
+) -> Predicted:
+    """Ask a model about records, without judging what it says.
+
+    Args:
+        model: Has a capability that the benchmark's scorer asks for.
+        records: All that are measured.
+        spec: The benchmark.
+        batch_size: Requests that are asked together.
+        log: Where answers are kept and found; None: nowhere.
+        processes: Which share the work.
+        progress: Show a bar.
+
+    Raises:
+        EvaluationError: A record does not fit the scorer, or the model gives what cannot be scored.
+        RecordError: An image is bad.
+    """
+    scorer, via = scorer_of(spec), way_of(model, spec)
+    answers = ask_all(
+        model,
+        scorer.ask(records, spec, via),
+        batch_size=batch_size,
+        log=log,
+        processes=processes,
+        progress=spec.name if progress else None,
+    )
+    return Predicted(list(scorer.read(records, answers, spec, via)), answers.seconds)
 
 
 def score_samples(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
@@ -138,13 +225,7 @@ def score_samples(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
     Raises:
         EvaluationError: Two samples have one id, or the scorer does not give the main metric.
     """
-    counts = Counter(sample.id for sample in samples)
-    twice = next((name for name, count in counts.items() if count > 1), None)
-    if twice is not None:
-        raise EvaluationError(
-            f"{spec.name}: {counts[twice]} samples have the id {twice!r}; give every record an "
-            "`id` of its own, or none (its line then names it)"
-        )
+    require_different_ids([sample.id for sample in samples], spec)
     scored = scorer_of(spec).score(samples, spec)
     names = [metric.name for metric in scored.metrics]
     if spec.metric not in names:
@@ -162,35 +243,106 @@ def scorer_of(spec: BenchmarkSpec) -> Scorer:
     return pick(SCORERS, spec.scorer, kind="scorer")
 
 
-def _lacking(backbone: Backbone, model: object, spec: BenchmarkSpec) -> str | None:
-    if spec.needs_images and "vision" not in backbone.towers:
-        return "the host reads text only"
-    wanted = scorer_of(spec).requires
-    if not isinstance(model, wanted):
-        names = " or ".join(capability.__name__ for capability in wanted)
-        return f"the host has no capability {names}"
-    return None
+def require_different_ids(ids: Sequence[str], spec: BenchmarkSpec) -> None:
+    """Refuse records or samples that cannot be told apart.
+
+    Raises:
+        EvaluationError: Two have one id.
+    """
+    counts = Counter(ids)
+    twice = next((name for name, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise EvaluationError(
+            f"{spec.name}: {counts[twice]} samples have the id {twice!r}; give every record an "
+            "`id` of its own, or none (its line then names it)"
+        )
 
 
-def _protocol(spec: BenchmarkSpec, recorded: Mapping[str, JsonValue], *, limited: bool) -> Protocol:
-    key = RankingKey(
+def notes_on_size(spec: BenchmarkSpec, size: int) -> tuple[str, ...]:
+    """Say that the data are not those that the benchmark declares, if so."""
+    if spec.expected_n is None or size == spec.expected_n:
+        return ()
+    return (
+        f"the data have {size} records, and the benchmark declares {spec.expected_n}: the result "
+        "is marked as limited",
+    )
+
+
+def ranking_key(
+    spec: BenchmarkSpec, *, via: type | None, revision: str, limited: bool
+) -> RankingKey:
+    """Return what must be equal before two numbers may stand in one ranking.
+
+    Args:
+        spec: The benchmark.
+        via: The capability that answers come from; None: there are no answers.
+        revision: What pins the data.
+        limited: Whether only a part was measured.
+    """
+    return RankingKey(
         benchmark=spec.name,
         benchmark_version=spec.version,
-        dataset_revision=spec.dataset_revision,
+        dataset_revision=revision,
         prompt_format=spec.prompt_format,
         extraction=spec.extraction,
-        decoding=spec.decoding,
+        decoding="none" if via is None else decoding_of(spec, via),
         tie_rule=spec.tie_rule,
         coverage="limited" if limited else "full",
     )
-    return Protocol(ranking_key=key, recorded=dict(recorded))
 
 
-def _batches(
-    records: Records, count: int, batch_size: int, bar: "tqdm[Any]"
-) -> Iterator[list[Record]]:
-    """Yield the first ``count`` records; the bar moves when a batch has been dealt with."""
-    for start in range(0, count, batch_size):
-        batch = [records[index] for index in range(start, min(start + batch_size, count))]
-        yield batch
-        bar.update(len(batch))
+def decoding_of(spec: BenchmarkSpec, via: type) -> str:
+    """Say how answers are made, in words."""
+    if via is Generates:
+        return f"greedy, at most {spec.max_new_tokens} tokens"
+    return DECODINGS[via]
+
+
+DECODINGS: dict[type, str] = {
+    Scores: "log-likelihood",
+    Embeds: "cosine",
+    EmbedsPrompts: "cosine of last tokens",
+    Classifies: "logits",
+}
+"""How answers are made where nothing is generated."""
+
+
+def way_of(model: object, spec: BenchmarkSpec) -> type:
+    """Return the capability in which a model is asked: the first that the scorer names.
+
+    Raises:
+        EvaluationError: The model has none of them.
+    """
+    ways = scorer_of(spec).requires
+    found = next((way for way in ways if isinstance(model, way)), None)
+    if found is None:
+        names = " or ".join(capability.__name__ for capability in ways)
+        raise EvaluationError(f"the host has no capability {names}")
+    return found
+
+
+def _lacking(backbone: Backbone, model: object, spec: BenchmarkSpec) -> str | None:
+    if spec.needs_images and "vision" not in backbone.towers:
+        return "the host reads text only"
+    try:
+        way_of(model, spec)
+    except EvaluationError as error:
+        return str(error)
+    return None
+
+
+def _about(
+    spec: BenchmarkSpec, protocol: Protocol, identity: ModelIdentity, records: int
+) -> dict[str, Any]:
+    """Return all that the answers of a measurement depend on."""
+    return {
+        "protocol": protocol.model_dump(mode="json"),
+        "data": spec.data.model_dump(mode="json"),
+        "settings": dict(spec.settings),
+        "model": identity.model_dump(mode="json"),
+        "records": records,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -4,6 +4,7 @@ import importlib.metadata
 from hashlib import sha256
 from typing import Any
 
+import torch
 from peft import PeftModel
 from pydantic import JsonValue
 from torch import nn
@@ -24,6 +25,32 @@ def identify(backbone: Backbone, *, name: str | None = None) -> ModelIdentity:
     source: dict[str, JsonValue] = {key: _plain(value) for key, value in backbone.source.items()}
     origin = source.get("model") or source.get("config") or backbone.type
     return ModelIdentity(name=name or str(origin), source=source, adapter=_adapter(backbone.model))
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a checksum over every weight, as it is stored: name, shape, type and bits.
+
+    Sums of bits say that two models are the same; they do not guard against somebody who wants to
+    deceive. Reads every weight once, where it lies.
+    """
+    digest = sha256()
+    weights = [*model.named_parameters(), *model.named_buffers()]
+    for name, weight in sorted(weights, key=lambda named: named[0]):
+        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype} ".encode())
+        bits = weight.detach().contiguous().flatten().view(torch.uint8)
+        words, rest = bits[: len(bits) // 4 * 4].view(torch.int32), bits[len(bits) // 4 * 4 :]
+        # A weight of its own for every place, so that two swapped rows change the sum.
+        total = sum(
+            (part.long() * (1 + torch.arange(len(part), device=part.device) % PRIME)).sum()
+            for part in (*words.split(CHUNK), *rest.split(CHUNK))
+        )
+        digest.update(str(int(total)).encode())
+    return digest.hexdigest()[:16]
+
+
+PRIME = 65521
+CHUNK = 2**24
+"""Words that are looked at together, to bound the memory that it takes."""
 
 
 def recorded_facts(backbone: Backbone, *, batch_size: int) -> dict[str, JsonValue]:

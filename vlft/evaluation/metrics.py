@@ -1,43 +1,18 @@
 """Metrics as pure functions of strings, numbers and tensors: no model, no data set, no files."""
 
 import re
-from collections.abc import Callable, Sequence
-from math import fsum, sqrt
-from statistics import NormalDist
+from collections.abc import Callable, Iterable, Sequence
+from math import fsum
 
+import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, finfo
 
 from vlft.errors import EvaluationError, pick
 from vlft.evaluation.benchmark import TieRule
-from vlft.results import Interval, Metric
-
-LEVEL = 0.95
-"""Coverage of every interval."""
-
-
-def wilson(successes: int | float, n: int, *, level: float = LEVEL) -> Interval:
-    """Return Wilson's score interval for a share.
-
-    Wilson, "Probable inference, the law of succession, and statistical inference", 1927; without
-    continuity correction.
-
-    Args:
-        successes: Sum of scores in 0..1; the interval is exact theory for scores of 0 and 1.
-        n: Number of scores, at least 1.
-        level: Coverage.
-    """
-    assert 0 <= successes <= n, f"{successes} successes in {n}"
-    assert n > 0, "no samples"
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    share = successes / n
-    shrink = 1 + z * z / n
-    center = (share + z * z / (2 * n)) / shrink
-    half = z / shrink * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # At 0 and n the closed form is exactly 0 and 1; rounding would leave it beside them.
-    low = 0.0 if successes == 0 else max(0.0, center - half)
-    high = 1.0 if successes == n else min(1.0, center + half)
-    return Interval(method="wilson", level=level, low=low, high=high)
+from vlft.results import Metric
+from vlft.results.statistics import macro_interval, wilson
 
 
 def share(name: str, scores: Sequence[float], *, chances: Sequence[float] | None = None) -> Metric:
@@ -86,6 +61,46 @@ def share_per_group(
     }
 
 
+def macro_share(
+    name: str,
+    scores: Sequence[float],
+    groups: Sequence[str],
+    *,
+    chances: Sequence[float] | None = None,
+) -> Metric:
+    """Return the unweighted mean of the means of groups, with a bootstrap interval.
+
+    Args:
+        name: Name of the metric.
+        scores: One per sample, in 0..1.
+        groups: The group that each sample counts in.
+        chances: What guessing gives for each sample; None when that is not known.
+
+    Raises:
+        EvaluationError: There are no scores.
+    """
+    if not scores:
+        raise EvaluationError(f"{name}: no samples to score; the data set or the group is empty")
+
+    def by_group(values: Sequence[float]) -> list[list[float]]:
+        members: dict[str, list[float]] = {group: [] for group in sorted(set(groups))}
+        for group, value in zip(groups, values, strict=True):
+            members[group].append(value)
+        return list(members.values())
+
+    def mean_of_means(values: Sequence[float]) -> float:
+        means = [fsum(members) / len(members) for members in by_group(values)]
+        return fsum(means) / len(means)
+
+    return Metric(
+        name=name,
+        value=mean_of_means(scores),
+        n=len(scores),
+        interval=macro_interval(by_group(scores)),
+        chance=None if chances is None else mean_of_means(chances),
+    )
+
+
 def _verbatim(text: str) -> str:
     return text.strip()
 
@@ -114,6 +129,16 @@ def exact_match(prediction: str, answer: str, *, normalization: str) -> bool:
     """
     normalize = pick(NORMALIZATIONS, normalization, kind="extraction")
     return normalize(prediction) == normalize(answer)
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the cosine of two vectors of unit length; equal vectors give equal numbers."""
+    return float((one * other).sum())
+
+
+def stacked(vectors: Iterable[np.ndarray]) -> Float[Tensor, "rows width"]:
+    """Put the vectors of answers below each other."""
+    return torch.from_numpy(np.stack(list(vectors)))
 
 
 def rank_of_positive(

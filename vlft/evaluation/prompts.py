@@ -11,15 +11,21 @@ from vlft.types import Message, Prompt
 
 
 class Continued(NamedTuple):
-    """A prompt with a continuation.
+    """A prompt with one or several continuations, as one row of a forward pass.
 
     Attributes:
-        text: Both, ending with the continuation's last letter.
-        tail: Ids of the tokens that the continuation adds.
+        text: The prompt and its continuation, ending with the continuation's last letter; of
+            continuations of one token each, what comes before them, which is the same for all.
+        tails: Ids of the tokens that each continuation adds; several only where each is one token
+            that comes right after ``text``.
+        places: Which continuations these are.
+        shared: Whether the tails come after ``text``, and are not its end.
     """
 
     text: str
-    tail: list[int]
+    tails: list[list[int]]
+    places: list[int]
+    shared: bool
 
 
 def ordered_images(prompt: Prompt) -> list[Image]:
@@ -49,26 +55,49 @@ def check_prompt(prompt: Prompt, *, placeholders: Sequence[str]) -> None:
             )
 
 
-def continued(chat: ChatFormat, prompt: Prompt, continuation: str) -> Continued:
-    """Write a prompt with a continuation as the assistant's turn.
+def continued(chat: ChatFormat, prompt: Prompt, continuations: Sequence[str]) -> list[Continued]:
+    """Write a prompt with continuations as the assistant's turn, in as few rows as possible.
 
     The template decides what stands between the two, as in training. Its end-of-turn token is left
     out. Where prompt and continuation meet inside one token, that token is the continuation's.
+    Continuations of one token, such as letters, are read off one row.
 
     Raises:
-        EvaluationError: The continuation is empty, or the template does not write it as it is.
+        EvaluationError: A continuation is empty, or the template does not write it as it is.
     """
     start = chat.render(prompt.messages, add_generation_prompt=True)
-    whole = chat.render((*prompt.messages, Message("assistant", (continuation,))))
-    found = whole.find(continuation, len(start)) if whole.startswith(start) else -1
-    if not continuation.strip() or found < 0:
-        raise EvaluationError(
-            f"the continuation {continuation!r} cannot be scored: it is empty, or the host's chat "
-            "template rewrites it"
-        )
-    text = whole[: found + len(continuation)]
-    before = chat.tokenizer(whole[:found], add_special_tokens=False)["input_ids"]
-    after = chat.tokenizer(text, add_special_tokens=False)["input_ids"]
-    pairs = zip(before, after, strict=False)
-    common = next((place for place, (a, b) in enumerate(pairs) if a != b), len(before))
-    return Continued(text, after[common:])
+    shared: dict[str, Continued] = {}
+    alone: list[Continued] = []
+    for place, continuation in enumerate(continuations):
+        whole = chat.render((*prompt.messages, Message("assistant", (continuation,))))
+        found = whole.find(continuation, len(start)) if whole.startswith(start) else -1
+        if not continuation.strip() or found < 0:
+            raise EvaluationError(
+                f"the continuation {continuation!r} cannot be scored: it is empty, or the host's "
+                "chat template rewrites it"
+            )
+        text = whole[: found + len(continuation)]
+        before = chat.tokenizer(whole[:found], add_special_tokens=False)["input_ids"]
+        after = chat.tokenizer(text, add_special_tokens=False)["input_ids"]
+        pairs = zip(before, after, strict=False)
+        common = next((at for at, (a, b) in enumerate(pairs) if a != b), len(before))
+        tail = after[common:]
+        if len(tail) == 1 and common == len(before):
+            prefix = whole[:found]
+            row = shared.setdefault(prefix, Continued(prefix, [], [], shared=True))
+            row.tails.append(tail)
+            row.places.append(place)
+        else:
+            alone.append(Continued(text, [tail], [place], shared=False))
+    return [*shared.values(), *alone]
+
+
+def image_markup(chat: ChatFormat) -> str:
+    """Return what the host's chat template writes for an image before a text."""
+    text = chat.render([Message("user", (_PROBE,))])
+    shown = chat.render([Message("user", (0, _PROBE))])
+    start = next((at for at, (a, b) in enumerate(zip(text, shown, strict=False)) if a != b), 0)
+    return shown[start : start + len(shown) - len(text)]
+
+
+_PROBE = "vlftprobe"

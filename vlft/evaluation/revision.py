@@ -6,6 +6,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 from vlft.errors import EvaluationError
+from vlft.recipe.data import ScienceQA
+from vlft.recipe.data.benchmarks import Mmeb
 from vlft.recipe.section import Section
 
 CONTENT = "content"
@@ -31,7 +33,7 @@ def content_revision(section: Section) -> str:
         return str(getattr(section, "revision", None) or "unpinned")
     digest = sha256()
     folder = Path(path).expanduser()
-    for file in _files(path):
+    for file in _deciding_files(section, folder) or _files(path):
         # Below a folder the way to a file may be its class.
         name = file.relative_to(folder).as_posix() if folder.is_dir() else file.name
         digest.update(name.encode())
@@ -40,6 +42,16 @@ def content_revision(section: Section) -> str:
 
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+
+
+def _deciding_files(section: Section, folder: Path) -> list[Path]:
+    """Return the files that say what a known layout holds; none for other layouts."""
+    if isinstance(section, ScienceQA) and folder.is_dir():
+        names = ("problems.json", "pid_splits.json", "captions.json")
+        return [folder / name for name in names if (folder / name).is_file()]
+    if isinstance(section, Mmeb) and folder.is_dir():
+        return [file for name in section.datasets for file in sorted((folder / name).glob("*"))]
+    return []
 
 
 def _files(path: str) -> Iterator[Path]:

@@ -3,8 +3,9 @@ from PIL import Image
 
 from vlft.data.records import Conversation, ImageRef, Pair
 from vlft.errors import EvaluationError, UnknownNameError
+from vlft.evaluation.driver import predict
 from vlft.evaluation.metrics import wilson
-from vlft.evaluation.scorers.question_answering import predict, score
+from vlft.evaluation.scorers.question_answering import score
 from vlft.results import Sample
 from vlft.types import Message
 
@@ -27,7 +28,7 @@ def test_the_prompt_is_all_before_the_answer(questions, answers):
     model = answers(lambda prompt: " Red. ")
     spec = questions.model_copy(update={"group_by": "kind"})
     meta = {"kind": "color", "options": ("red", "blue")}
-    (found,) = predict(model, [[record(7, **meta)]], spec)
+    (found,) = predict(model, [record(7, **meta)], spec).samples
     (asked,) = model.asked
     assert asked.messages == (Message("user", (0, "what color ", "is it?")),)
     assert asked.images[0].getpixel((0, 0)) == (7, 0, 0)
@@ -40,23 +41,13 @@ def test_the_prompt_is_all_before_the_answer(questions, answers):
     )
 
 
-def test_batches_are_asked_as_they_come_and_samples_keep_the_order(questions, answers):
+def test_samples_keep_the_order_of_the_records(questions, answers):
     model = answers(lambda prompt: str(prompt.images[0].getpixel((0, 0))[0]))
     spec = questions.model_copy(update={"group_by": None})
-    batches = [[record(3), record(1)], [record(2)]]
-    found = [(one.id, one.prediction, one.group) for one in predict(model, batches, spec)]
+    records = [record(3), record(1), record(2)]
+    samples = predict(model, records, spec, batch_size=2).samples
+    found = [(one.id, one.prediction, one.group) for one in samples]
     assert found == [("r3", "3", None), ("r1", "1", None), ("r2", "2", None)]
-
-
-def test_answers_are_yielded_before_the_next_batch_is_read(questions, answers):
-    """What a log of samples needs: nothing is kept back until the end."""
-    spec = questions.model_copy(update={"group_by": None})
-
-    def batches():
-        yield [record(1)]
-        raise AssertionError("read too early")
-
-    assert next(predict(answers(lambda prompt: "red"), batches(), spec)).id == "r1"
 
 
 def test_accuracy_is_counted_over_all_and_per_group(questions):
@@ -96,7 +87,7 @@ def test_without_samples_there_is_no_number(questions):
 def test_the_benchmark_must_bound_the_answers(questions, answers):
     spec = questions.model_copy(update={"max_new_tokens": None})
     with pytest.raises(EvaluationError, match="needs `max_new_tokens`"):
-        list(predict(answers(lambda prompt: "red"), [[record(0)]], spec))
+        list(predict(answers(lambda prompt: "red"), [record(0)], spec).samples)
 
 
 @pytest.mark.parametrize("change", ["no answer", "a pair"])
@@ -107,12 +98,12 @@ def test_a_record_that_does_not_end_with_an_answer_is_named(questions, answers, 
     else:
         bad = Conversation("r5", bad.messages[:1], bad.images)
     with pytest.raises(EvaluationError, match="record r5: expected a conversation that ends"):
-        list(predict(answers(lambda prompt: "red"), [[bad]], questions))
+        list(predict(answers(lambda prompt: "red"), [bad], questions).samples)
 
 
 def test_a_group_that_a_record_does_not_name_is_an_error(questions, answers):
     with pytest.raises(EvaluationError, match="record r5: no 'question_type' in its meta"):
-        list(predict(answers(lambda prompt: "red"), [[record(5)]], questions))
+        list(predict(answers(lambda prompt: "red"), [record(5)], questions).samples)
 
 
 def test_a_prediction_that_is_no_text_is_named(questions):
@@ -124,4 +115,4 @@ def test_a_prediction_that_is_no_text_is_named(questions):
 def test_unknown_policies_are_named(questions, answers, field):
     spec = questions.model_copy(update={field: "plane", "group_by": None})
     with pytest.raises(UnknownNameError, match=f"unknown {field} 'plane'"):
-        score(list(predict(answers(lambda prompt: "red"), [[record(0)]], spec)), spec)
+        score(list(predict(answers(lambda prompt: "red"), [record(0)], spec).samples), spec)

@@ -6,16 +6,18 @@ A record is an image-text pair whose ``meta`` holds one wrong caption as ``negat
 tokens (VisualGPTScore, arXiv 2306.01879, with alpha = 0).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from vlft.data.records import Pair, Record
 from vlft.errors import EvaluationError, pick
-from vlft.evaluation.asking import group_of, opened, require_finite, texts
+from vlft.evaluation.answering import Answers
+from vlft.evaluation.asking import group_of, picture, require_values, texts
 from vlft.evaluation.benchmark import BenchmarkSpec
-from vlft.evaluation.metrics import share, share_per_group
+from vlft.evaluation.metrics import cosine, share, share_per_group
+from vlft.evaluation.requests import Asked, EmbedImage, EmbedText, Request, Score
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.results import Sample
-from vlft.types import Embeds, Message, Prompt, Scores
+from vlft.types import Embeds, Message, Scores
 
 PROMPT_FORMATS = {
     "caption": "Describe the image.",
@@ -25,43 +27,52 @@ PROMPT_FORMATS = {
 (arXiv 2310.03744, table 7). Hosts that embed see the captions as they stand."""
 
 
-def predict(
-    model: Embeds | Scores, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec
+def ask(records: Sequence[Record], spec: BenchmarkSpec, via: type) -> Iterator[Request]:
+    """Ask for the embeddings of images and captions, or for the captions' likelihoods.
+
+    Raises:
+        EvaluationError: A record is no pair with wrong captions, or there is no tie rule.
+    """
+    if spec.tie_rule is None:
+        raise EvaluationError(f"{spec.name}: scorer caption_choice needs `tie_rule`")
+    for record in records:
+        yield from _requests(record, spec, via)
+
+
+def read(
+    records: Sequence[Record], answers: Answers, spec: BenchmarkSpec, via: type
 ) -> Iterator[Sample]:
     """Yield one sample per record; its prediction is the caption that the model prefers.
 
     Raises:
-        EvaluationError: A record is no pair with wrong captions, there is no tie rule, or a value
-            is NaN or infinite.
-        RecordError: An image is bad.
+        EvaluationError: A value is NaN or infinite.
     """
-    question = pick(PROMPT_FORMATS, spec.prompt_format, kind="prompt_format")
-    if spec.tie_rule is None:
-        raise EvaluationError(f"{spec.name}: scorer caption_choice needs `tie_rule`")
-    for batch in batches:
-        pairs = [_pair(record, spec) for record in batch]
-        captions = [[pair.text, *_negatives(pair, spec)] for pair in pairs]
-        images = [opened(pair.image, pair, spec) for pair in pairs]
-        if isinstance(model, Embeds):
-            different = dict.fromkeys(text for own in captions for text in own)
-            columns = {text: place for place, text in enumerate(different)}
-            similarity = model.embed_images(images) @ model.embed_texts(list(columns)).T
-            values = [
-                [float(similarity[row, columns[text]]) for text in own]
-                for row, own in enumerate(captions)
-            ]
+    for record in records:
+        requests = _requests(record, spec, via)
+        if via is Embeds:
+            image, *texts = (answers[request] for request in requests)
+            values = [cosine(image, text) for text in texts]
         else:
-            asked = (Message("user", (0, question)),)
-            values = model.score([Prompt(asked, (image,)) for image in images], captions)
-        for pair, own, found in zip(pairs, captions, values, strict=True):
-            require_finite(found, pair, spec)
-            yield Sample(
-                id=pair.id,
-                group=group_of(pair, spec),
-                prediction=own[max(range(len(own)), key=found.__getitem__)],
-                answer=pair.text,
-                extra={"captions": [*own], "values": [*found]},
-            )
+            values = [likelihood.total for likelihood in answers[requests[0]]]
+        yield from_scores(record, values, spec)
+
+
+def from_scores(record: Record, values: Sequence[float], spec: BenchmarkSpec) -> Sample:
+    """Return the sample of a record whose captions have these values, the right one's first.
+
+    Raises:
+        EvaluationError: A value is NaN or infinite, or their number is not that of the captions.
+    """
+    pair = _pair(record, spec)
+    captions = _captions(pair, spec)
+    require_values(values, len(captions), pair, spec)
+    return Sample(
+        id=pair.id,
+        group=group_of(pair, spec),
+        prediction=captions[max(range(len(captions)), key=values.__getitem__)],
+        answer=pair.text,
+        extra={"captions": [*captions], "values": [*values]},
+    )
 
 
 def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
@@ -102,6 +113,21 @@ def _pair(record: Record, spec: BenchmarkSpec) -> Pair:
     )
 
 
+def _requests(record: Record, spec: BenchmarkSpec, via: type) -> list[Request]:
+    pair = _pair(record, spec)
+    shown = picture(pair.image, pair, spec)
+    captions = _captions(pair, spec)
+    if via is Embeds:
+        return [EmbedImage(shown), *map(EmbedText, captions)]
+    question = pick(PROMPT_FORMATS, spec.prompt_format, kind="prompt_format")
+    return [Score(Asked((Message("user", (0, question)),), (shown,)), tuple(captions))]
+
+
+def _captions(pair: Pair, spec: BenchmarkSpec) -> list[str]:
+    """Return the right caption, then the wrong ones."""
+    return [pair.text, *_negatives(pair, spec)]
+
+
 def _negatives(pair: Pair, spec: BenchmarkSpec) -> list[str]:
     if "negatives" in pair.meta:
         found = texts(pair.meta["negatives"], "negatives", pair, spec)
@@ -119,4 +145,6 @@ def _negatives(pair: Pair, spec: BenchmarkSpec) -> list[str]:
     return found
 
 
-CAPTION_CHOICE = Scorer(requires=(Embeds, Scores), predict=predict, score=score)
+CAPTION_CHOICE = Scorer(
+    requires=(Embeds, Scores), ask=ask, read=read, score=score, from_scores=from_scores
+)

@@ -5,17 +5,18 @@ list several captions. Besides the metrics, ``words`` says how long the captions
 length moves ROUGE-L.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import fsum
 
 from vlft.data.records import Pair, Record
 from vlft.errors import EvaluationError, pick
+from vlft.evaluation.answering import Answers
 from vlft.evaluation.asking import (
     accepted_answers,
     answered,
     group_of,
     listed,
-    opened,
+    picture,
     prompt_of,
     text_of,
     texts,
@@ -23,10 +24,11 @@ from vlft.evaluation.asking import (
 )
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.metrics import exact_match, share, share_per_group
+from vlft.evaluation.requests import Asked, Generate, Request
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.evaluation.text_metrics import caption_words, rouge_l
 from vlft.results import Metric, Sample
-from vlft.types import Generates, Message, Prompt
+from vlft.types import Generates, Message
 
 PAIR_PROMPTS = {
     "as_recorded": "Describe the image.",
@@ -35,32 +37,34 @@ PAIR_PROMPTS = {
 """What is asked about the image of a pair, which has no question of its own."""
 
 
-def predict(
-    model: Generates, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec
-) -> Iterator[Sample]:
-    """Yield one sample per record.
+def ask(records: Sequence[Record], spec: BenchmarkSpec, via: type) -> Iterator[Request]:
+    """Ask for captions.
 
     Raises:
         EvaluationError: A record does not end with a caption, or the benchmark says nothing about
             the length of outputs.
-        RecordError: An image is bad.
     """
-    limit = token_limit(spec)
-    for batch in batches:
-        prompts, references = [], []
-        for record in batch:
-            prompt, captions = _asked(record, spec)
-            prompts.append(prompt)
-            references.append(captions)
-        outputs = model.generate(prompts, max_new_tokens=limit)
-        for record, output, captions in zip(batch, outputs, references, strict=True):
-            yield Sample(
-                id=record.id,
-                group=group_of(record, spec),
-                prediction=output,
-                answer=captions[0],
-                extra={"answers": [*captions]},
-            )
+    return (_request(record, spec) for record in records)
+
+
+def read(
+    records: Sequence[Record], answers: Answers, spec: BenchmarkSpec, via: type
+) -> Iterator[Sample]:
+    """Yield one sample per record."""
+    for record in records:
+        yield from_text(record, answers[_request(record, spec)], spec)
+
+
+def from_text(record: Record, output: str, spec: BenchmarkSpec) -> Sample:
+    """Return the sample of a record and the caption that was written for it."""
+    captions = _captions(record, spec)
+    return Sample(
+        id=record.id,
+        group=group_of(record, spec),
+        prediction=output,
+        answer=captions[0],
+        extra={"answers": [*captions]},
+    )
 
 
 def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
@@ -90,18 +94,27 @@ def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
     return Scored(scored, metrics, groups)
 
 
-def _asked(record: Record, spec: BenchmarkSpec) -> tuple[Prompt, list[str]]:
-    """Return the prompt and the right captions of a record."""
+def _request(record: Record, spec: BenchmarkSpec) -> Generate:
+    return Generate(_asked(record, spec), token_limit(spec))
+
+
+def _asked(record: Record, spec: BenchmarkSpec) -> Asked:
     if isinstance(record, Pair):
         question = pick(PAIR_PROMPTS, spec.prompt_format, kind="prompt_format")
-        image = opened(record.image, record, spec)
+        shown = picture(record.image, record, spec)
+        return Asked((Message("user", (0, question)),), (shown,))
+    return prompt_of(answered(record, spec), spec)
+
+
+def _captions(record: Record, spec: BenchmarkSpec) -> list[str]:
+    """Return the right captions of a record."""
+    if isinstance(record, Pair):
         captions = record.meta.get("answers")
-        found = [record.text] if captions is None else texts(captions, "answers", record, spec)
-        return Prompt((Message("user", (0, question)),), (image,)), found
+        return [record.text] if captions is None else texts(captions, "answers", record, spec)
     conversation = answered(record, spec)
     if not text_of(conversation.messages[-1]):
         raise EvaluationError(f"{spec.name}, record {record.id}: the caption is empty")
-    return prompt_of(conversation, spec), accepted_answers(conversation, spec)
+    return accepted_answers(conversation, spec)
 
 
-CAPTIONING = Scorer(requires=(Generates,), predict=predict, score=score)
+CAPTIONING = Scorer(requires=(Generates,), ask=ask, read=read, score=score, from_text=from_text)

@@ -5,7 +5,8 @@ space for images and texts choose the class whose prompt is nearest (Radford et 
 arXiv 2103.00020, section 3.1.4), among ``labels`` or, without them, all labels of the records.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -13,9 +14,11 @@ from torch import Tensor
 
 from vlft.data.records import Labeled, Record
 from vlft.errors import EvaluationError, near, pick, unknown
-from vlft.evaluation.asking import group_of, opened
+from vlft.evaluation.answering import Answers
+from vlft.evaluation.asking import group_of, picture
 from vlft.evaluation.benchmark import BenchmarkSpec
-from vlft.evaluation.metrics import rank_of_positive, share, share_per_group
+from vlft.evaluation.metrics import rank_of_positive, share, share_per_group, stacked
+from vlft.evaluation.requests import Classify, ClassNames, EmbedImage, EmbedText, Request
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.results import Sample
 from vlft.types import Classifies, Embeds
@@ -27,32 +30,41 @@ PROMPT_FORMATS = {"photo": "a photo of a {label}.", "label": "{label}"}
 is a template of one's own."""
 
 
-def predict(
-    model: Classifies | Embeds, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec
+def ask(records: Sequence[Record], spec: BenchmarkSpec, via: type) -> Iterator[Request]:
+    """Ask for class scores, or for the embeddings of images and of the texts of the classes.
+
+    Raises:
+        EvaluationError: A record has no label, or there is no tie rule.
+    """
+    if spec.tie_rule is None:
+        raise EvaluationError(f"{spec.name}: scorer classification needs `tie_rule`")
+    labeled = [_labeled(record, spec) for record in records]
+    if via is Classifies:
+        yield ClassNames()
+        yield from (Classify(picture(record.image, record, spec)) for record in labeled)
+        return
+    yield from (EmbedText(_text(label, spec)) for label in _labels(labeled, spec))
+    yield from (EmbedImage(picture(record.image, record, spec)) for record in labeled)
+
+
+def read(
+    records: Sequence[Record], answers: Answers, spec: BenchmarkSpec, via: type
 ) -> Iterator[Sample]:
     """Yield one sample per record; its prediction is the class of the highest score.
 
     Raises:
-        EvaluationError: A record has no label, or one that is no class; there is no tie rule; or a
-            score is NaN or infinite.
-        RecordError: An image is bad.
+        EvaluationError: A label is no class, or a score is NaN or infinite.
     """
-    if spec.tie_rule is None:
-        raise EvaluationError(f"{spec.name}: scorer classification needs `tie_rule`")
-    records: list[Labeled] = []
-    parts: list[Tensor] = []
-    for batch in batches:
-        labeled = [_labeled(record, spec) for record in batch]
-        images = [opened(record.image, record, spec) for record in labeled]
-        records += labeled
-        found = (
-            model.classify(images) if isinstance(model, Classifies) else model.embed_images(images)
-        )
-        parts.append(found)
-    scores, classes = torch.cat(parts), _classes(model, records, spec)
-    if not isinstance(model, Classifies):
-        scores = scores @ model.embed_texts([_text(label, spec) for label in classes]).T
-    yield from _samples(records, scores, classes, spec)
+    labeled = [_labeled(record, spec) for record in records]
+    shown = [picture(record.image, record, spec) for record in labeled]
+    if via is Classifies:
+        classes = json.loads(answers[ClassNames()])
+        scores = stacked(answers[Classify(one)] for one in shown)
+    else:
+        classes = _labels(labeled, spec)
+        texts = stacked(answers[EmbedText(_text(label, spec))] for label in classes)
+        scores = stacked(answers[EmbedImage(one)] for one in shown) @ texts.T
+    yield from _samples(labeled, scores, classes, spec)
 
 
 def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
@@ -107,11 +119,8 @@ def _samples(
         )
 
 
-def _classes(
-    model: Classifies | Embeds, records: Sequence[Labeled], spec: BenchmarkSpec
-) -> tuple[str, ...]:
-    if isinstance(model, Classifies):
-        return model.classes
+def _labels(records: Sequence[Labeled], spec: BenchmarkSpec) -> tuple[str, ...]:
+    """Return what a zero-shot classifier chooses from."""
     labels = spec.labels or tuple(sorted({record.label for record in records}))
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
@@ -161,4 +170,4 @@ def _number(sample: Sample, field: str, spec: BenchmarkSpec) -> int:
     return value
 
 
-CLASSIFICATION = Scorer(requires=(Classifies, Embeds), predict=predict, score=score)
+CLASSIFICATION = Scorer(requires=(Classifies, Embeds), ask=ask, read=read, score=score)

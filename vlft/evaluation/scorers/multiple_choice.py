@@ -5,18 +5,20 @@ A record is a conversation that ends with the right option or its letter, and li
 the output, ``option_likelihood`` takes the option with the highest log-likelihood.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
 from vlft.data.readers.choices import INSTRUCTION, LETTERS
 from vlft.data.records import Conversation, Record
 from vlft.errors import EvaluationError, pick
+from vlft.evaluation.answering import Answers
 from vlft.evaluation.asking import (
     answered,
     group_of,
     listed,
-    require_finite,
+    require_values,
     text_of,
     texts,
     token_limit,
@@ -26,6 +28,7 @@ from vlft.evaluation.asking import (
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.metrics import share, share_per_group
 from vlft.evaluation.options import EXTRACTIONS
+from vlft.evaluation.requests import Asked, Generate, Request, Score
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.results import Metric, Sample
 from vlft.types import Generates, Message, Scores
@@ -52,56 +55,69 @@ letter (arXiv 2310.03744, table 7), as ``data.type: question_answer`` writes the
 with these lines is left as it is."""
 
 
-def predict(
-    model: Generates, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec
-) -> Iterator[Sample]:
-    """Yield one sample per record; its prediction is the output.
+def ask(records: Sequence[Record], spec: BenchmarkSpec, via: type) -> Iterator[Request]:
+    """Ask for an answer in words.
 
     Raises:
         EvaluationError: A record has no options, or its answer is none of them.
-        RecordError: An image is bad.
     """
-    limit = token_limit(spec)
-    write = pick(PROMPT_FORMATS, spec.prompt_format, kind="prompt_format")
-    for batch in batches:
-        asked = [_asked(record, spec) for record in batch]
-        prompts = [
-            with_images(write(record, options), record, spec) for record, options, _ in asked
-        ]
-        outputs = model.generate(prompts, max_new_tokens=limit)
-        for (record, options, right), output in zip(asked, outputs, strict=True):
-            yield _sample(record, options, right, output, spec)
+    return (Generate(_prompt(_asked(record, spec), spec), token_limit(spec)) for record in records)
 
 
-def predict_likelihood(
-    model: Scores, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec
+def read(
+    records: Sequence[Record], answers: Answers, spec: BenchmarkSpec, via: type
+) -> Iterator[Sample]:
+    """Yield one sample per record; its prediction is the output."""
+    for record, request in zip(records, ask(records, spec, via), strict=True):
+        yield from_text(record, answers[request], spec)
+
+
+def from_text(record: Record, output: str, spec: BenchmarkSpec) -> Sample:
+    """Return the sample of a record and what was said about it."""
+    return _sample(_asked(record, spec), output, spec)
+
+
+def ask_likelihood(records: Sequence[Record], spec: BenchmarkSpec, via: type) -> Iterator[Request]:
+    """Ask for the likelihoods of the options.
+
+    Under ``lettered`` the letters are compared, else the texts of the options: sums over tokens,
+    not divided by their number.
+
+    Raises:
+        EvaluationError: A record has no options, or its answer is none of them.
+    """
+    for record in records:
+        asked = _asked(record, spec)
+        as_letters = spec.prompt_format == "lettered"
+        said = LETTERS[: len(asked.options)] if as_letters else asked.options
+        yield Score(_prompt(asked, spec), tuple(said))
+
+
+def read_likelihood(
+    records: Sequence[Record], answers: Answers, spec: BenchmarkSpec, via: type
 ) -> Iterator[Sample]:
     """Yield one sample per record; its prediction is the option of the highest log-likelihood.
 
-    Under ``lettered`` the letters are compared, else the texts of the options: sums over tokens,
-    not divided by their number. Of equal options the one that stands first is the prediction.
+    Of equal options the one that stands first is the prediction.
 
     Raises:
-        EvaluationError: A record has no options, its answer is none of them, or a log-likelihood
-            is NaN or infinite.
-        RecordError: An image is bad.
+        EvaluationError: A log-likelihood is NaN or infinite.
     """
-    write = pick(PROMPT_FORMATS, spec.prompt_format, kind="prompt_format")
-    for batch in batches:
-        asked = [_asked(record, spec) for record in batch]
-        prompts = [
-            with_images(write(record, options), record, spec) for record, options, _ in asked
-        ]
-        as_letters = spec.prompt_format == "lettered"
-        found = model.score(
-            prompts,
-            [list(LETTERS[: len(opts)]) if as_letters else opts for _, opts, _ in asked],
-        )
-        for (record, options, right), values in zip(asked, found, strict=True):
-            require_finite(values, record, spec)
-            best = max(range(len(options)), key=values.__getitem__)
-            extra: dict[str, JsonValue] = {"log_likelihoods": [*values]}
-            yield _sample(record, options, right, options[best], spec, extra)
+    for record, request in zip(records, ask_likelihood(records, spec, via), strict=True):
+        values = [likelihood.total for likelihood in answers[request]]
+        yield from_scores(record, values, spec)
+
+
+def from_scores(record: Record, values: Sequence[float], spec: BenchmarkSpec) -> Sample:
+    """Return the sample of a record whose options have these values, in their order.
+
+    Raises:
+        EvaluationError: A value is NaN or infinite, or their number is not that of the options.
+    """
+    asked = _asked(record, spec)
+    require_values(values, len(asked.options), record, spec)
+    best = max(range(len(values)), key=values.__getitem__)
+    return _sample(asked, asked.options[best], spec, {"log_likelihoods": [*values]})
 
 
 def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
@@ -138,7 +154,13 @@ def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
     return Scored(scored, metrics, groups)
 
 
-def _asked(record: Record, spec: BenchmarkSpec) -> tuple[Conversation, list[str], int]:
+class _Question(NamedTuple):
+    record: Conversation
+    options: list[str]
+    right: int
+
+
+def _asked(record: Record, spec: BenchmarkSpec) -> _Question:
     """Return a record, its options and the index of the right one."""
     conversation = answered(record, spec)
     if "options" not in record.meta:
@@ -156,29 +178,40 @@ def _asked(record: Record, spec: BenchmarkSpec) -> tuple[Conversation, list[str]
             f"{spec.name}, record {record.id}: the answer {answer!r} must be one of at most "
             f"{len(LETTERS)} different options, or its letter; options: {', '.join(options)}"
         )
-    return conversation, options, right
+    return _Question(conversation, options, right)
+
+
+def _prompt(asked: _Question, spec: BenchmarkSpec) -> Asked:
+    write = pick(PROMPT_FORMATS, spec.prompt_format, kind="prompt_format")
+    return with_images(write(asked.record, asked.options), asked.record, spec)
 
 
 def _sample(
-    record: Conversation,
-    options: list[str],
-    right: int,
+    asked: _Question,
     prediction: str,
     spec: BenchmarkSpec,
     extra: dict[str, JsonValue] | None = None,
 ) -> Sample:
     return Sample(
-        id=record.id,
-        group=group_of(record, spec),
+        id=asked.record.id,
+        group=group_of(asked.record, spec),
         prediction=prediction,
-        answer=options[right],
+        answer=asked.options[asked.right],
         extra={
-            "question": text_of(record.messages[-2]),
-            "options": [*options],
+            "question": text_of(asked.record.messages[-2]),
+            "options": [*asked.options],
             **(extra or {}),
         },
     )
 
 
-MULTIPLE_CHOICE = Scorer(requires=(Generates,), predict=predict, score=score)
-OPTION_LIKELIHOOD = Scorer(requires=(Scores,), predict=predict_likelihood, score=score)
+MULTIPLE_CHOICE = Scorer(
+    requires=(Generates,), ask=ask, read=read, score=score, from_text=from_text
+)
+OPTION_LIKELIHOOD = Scorer(
+    requires=(Scores,),
+    ask=ask_likelihood,
+    read=read_likelihood,
+    score=score,
+    from_scores=from_scores,
+)

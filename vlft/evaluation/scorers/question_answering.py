@@ -5,46 +5,53 @@ say in ``meta["options"]`` which answers a question leaves open: chance is then 
 that are none of them are counted.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import JsonValue
 
 from vlft.data.records import Record
 from vlft.errors import EvaluationError
+from vlft.evaluation.answering import Answers
 from vlft.evaluation.asking import answered, group_of, prompt_of, text_of, token_limit
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.metrics import exact_match, share, share_per_group
+from vlft.evaluation.requests import Generate, Request
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.results import Sample
 from vlft.types import Generates
 
 
-def predict(
-    model: Generates, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec
-) -> Iterator[Sample]:
-    """Yield one sample per record.
+def ask(records: Sequence[Record], spec: BenchmarkSpec, via: type) -> Iterator[Request]:
+    """Ask for answers.
 
     Raises:
         EvaluationError: A record does not end with an answer, or the benchmark says nothing about
             the length of outputs.
-        RecordError: An image is bad.
     """
-    limit = token_limit(spec)
-    for batch in batches:
-        records = [answered(record, spec) for record in batch]
-        prompts = [prompt_of(record, spec) for record in records]
-        outputs = model.generate(prompts, max_new_tokens=limit)
-        for record, prompt, output in zip(records, prompts, outputs, strict=True):
-            extra: dict[str, JsonValue] = {"question": text_of(prompt.messages[-1])}
-            if "options" in record.meta:
-                extra["options"] = list(record.meta["options"])
-            yield Sample(
-                id=record.id,
-                group=group_of(record, spec),
-                prediction=output,
-                answer=text_of(record.messages[-1]),
-                extra=extra,
-            )
+    return (_request(record, spec) for record in records)
+
+
+def read(
+    records: Sequence[Record], answers: Answers, spec: BenchmarkSpec, via: type
+) -> Iterator[Sample]:
+    """Yield one sample per record."""
+    for record in records:
+        yield from_text(record, answers[_request(record, spec)], spec)
+
+
+def from_text(record: Record, output: str, spec: BenchmarkSpec) -> Sample:
+    """Return the sample of a record and what was said about it."""
+    conversation = answered(record, spec)
+    extra: dict[str, JsonValue] = {"question": text_of(prompt_of(conversation, spec).messages[-1])}
+    if "options" in record.meta:
+        extra["options"] = list(record.meta["options"])
+    return Sample(
+        id=record.id,
+        group=group_of(record, spec),
+        prediction=output,
+        answer=text_of(conversation.messages[-1]),
+        extra=extra,
+    )
 
 
 def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
@@ -77,6 +84,10 @@ def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
     return Scored(scored, metrics, groups)
 
 
+def _request(record: Record, spec: BenchmarkSpec) -> Generate:
+    return Generate(prompt_of(answered(record, spec), spec), token_limit(spec))
+
+
 def _matches(sample: Sample, answer: object, spec: BenchmarkSpec) -> bool:
     if not isinstance(sample.prediction, str) or not isinstance(answer, str):
         raise EvaluationError(
@@ -86,4 +97,6 @@ def _matches(sample: Sample, answer: object, spec: BenchmarkSpec) -> bool:
     return exact_match(sample.prediction, answer, normalization=spec.extraction)
 
 
-QUESTION_ANSWERING = Scorer(requires=(Generates,), predict=predict, score=score)
+QUESTION_ANSWERING = Scorer(
+    requires=(Generates,), ask=ask, read=read, score=score, from_text=from_text
+)

@@ -4,7 +4,7 @@ Records with the same text share it: the text is one candidate, and each of thei
 for it. Recall@k is 1 for a query that has a right candidate among the first k.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import comb
 from typing import NamedTuple
 
@@ -14,9 +14,11 @@ from torch import Tensor
 
 from vlft.data.records import Pair, Record
 from vlft.errors import EvaluationError, pick
-from vlft.evaluation.asking import opened
+from vlft.evaluation.answering import Answers
+from vlft.evaluation.asking import picture
 from vlft.evaluation.benchmark import BenchmarkSpec
-from vlft.evaluation.metrics import rank_of_positive, recall_at, share
+from vlft.evaluation.metrics import rank_of_positive, recall_at, share, stacked
+from vlft.evaluation.requests import EmbedImage, EmbedText, Request
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.results import Metric, Sample
 from vlft.types import Embeds
@@ -44,19 +46,30 @@ class Pool(NamedTuple):
     texts: list[str]
 
 
-def predict(
-    model: Embeds, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec
+def ask(records: Sequence[Record], spec: BenchmarkSpec, via: type) -> Iterator[Request]:
+    """Ask for the embeddings of all images and texts.
+
+    Raises:
+        EvaluationError: A record is no image-text pair, or the benchmark has no tie rule.
+    """
+    if spec.tie_rule is None:
+        raise EvaluationError(f"{spec.name}: scorer retrieval needs `tie_rule`")
+    for record in records:
+        pair = _pair(record, spec)
+        yield EmbedImage(picture(pair.image, pair, spec))
+        yield _embed_text(pair.text, spec)
+
+
+def read(
+    records: Sequence[Record], answers: Answers, spec: BenchmarkSpec, via: type
 ) -> Iterator[Sample]:
     """Yield two samples per record: its text by its image, then its image by its text.
 
     Raises:
-        EvaluationError: A record is no image-text pair, the benchmark has no tie rule, or a
-            similarity is NaN or infinite.
-        RecordError: An image is bad.
+        EvaluationError: A similarity is NaN or infinite.
     """
-    if spec.tie_rule is None:
-        raise EvaluationError(f"{spec.name}: scorer retrieval needs `tie_rule`")
-    pool = _embed(model, batches, spec)
+    assert spec.tie_rule is not None
+    pool = _pool([_pair(record, spec) for record in records], answers, spec)
     of_image = rank_of_positive(pool.similarity, pool.matches, tie_rule=spec.tie_rule)
     of_text = rank_of_positive(pool.similarity.T, pool.matches.T, tie_rule=spec.tie_rule)
     nearest_text, nearest_image = pool.similarity.argmax(dim=1), pool.similarity.argmax(dim=0)
@@ -128,25 +141,18 @@ def _facts(sample: Sample, spec: BenchmarkSpec) -> _Facts:
     return _Facts(*(int(str(value)) for value in values))
 
 
-def _embed(model: Embeds, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec) -> Pool:
+def _pool(pairs: Sequence[Pair], answers: Answers, spec: BenchmarkSpec) -> Pool:
+    images = stacked(answers[EmbedImage(picture(pair.image, pair, spec))] for pair in pairs)
+    columns = {text: place for place, text in enumerate(dict.fromkeys(p.text for p in pairs))}
+    texts = stacked(answers[_embed_text(text, spec)] for text in columns)
+    own = torch.tensor([columns[pair.text] for pair in pairs])
+    matches = own[:, None] == torch.arange(len(columns))[None, :]
+    return Pool(images @ texts.T, matches, [pair.id for pair in pairs], list(columns))
+
+
+def _embed_text(text: str, spec: BenchmarkSpec) -> EmbedText:
     write = pick(PROMPT_FORMATS, spec.prompt_format, kind="prompt_format").format
-    ids: list[str] = []
-    images: list[Tensor] = []
-    texts: list[Tensor] = []
-    columns: dict[str, int] = {}
-    own: list[int] = []
-    for batch in batches:
-        pairs = [_pair(record, spec) for record in batch]
-        ids += [pair.id for pair in pairs]
-        pictures = [opened(pair.image, pair, spec) for pair in pairs]
-        images.append(model.embed_images(pictures))
-        fresh = [text for text in dict.fromkeys(pair.text for pair in pairs) if text not in columns]
-        if fresh:
-            texts.append(model.embed_texts([write(text=text) for text in fresh]))
-            columns |= {text: len(columns) + place for place, text in enumerate(fresh)}
-        own += [columns[pair.text] for pair in pairs]
-    matches = torch.tensor(own)[:, None] == torch.arange(len(columns))[None, :]
-    return Pool(torch.cat(images) @ torch.cat(texts).T, matches, ids, list(columns))
+    return EmbedText(write(text=text))
 
 
 def _pair(record: Record, spec: BenchmarkSpec) -> Pair:
@@ -157,4 +163,4 @@ def _pair(record: Record, spec: BenchmarkSpec) -> Pair:
     )
 
 
-RETRIEVAL = Scorer(requires=(Embeds,), predict=predict, score=score)
+RETRIEVAL = Scorer(requires=(Embeds,), ask=ask, read=read, score=score)

@@ -5,10 +5,11 @@ one. ``exact_match``, ``anls``, ``relaxed_accuracy`` and ``token_f1`` take the n
 ``vqa_accuracy`` is given where every record has ten.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from vlft.data.records import Record
 from vlft.errors import EvaluationError
+from vlft.evaluation.answering import Answers
 from vlft.evaluation.asking import (
     accepted_answers,
     answered,
@@ -20,38 +21,48 @@ from vlft.evaluation.asking import (
 )
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.metrics import exact_match, share, share_per_group
+from vlft.evaluation.requests import Generate, Request
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.evaluation.text_metrics import NUM_VQA_ANSWERS, TEXT_METRICS
 from vlft.results import Sample
 from vlft.types import Generates
 
 
-def predict(
-    model: Generates, batches: Iterable[Sequence[Record]], spec: BenchmarkSpec
-) -> Iterator[Sample]:
-    """Yield one sample per record.
+def ask(records: Sequence[Record], spec: BenchmarkSpec, via: type) -> Iterator[Request]:
+    """Ask for answers.
 
     Raises:
-        EvaluationError: A record does not end with an answer, its ``answers`` are no texts, or the
-            benchmark says nothing about the length of outputs.
-        RecordError: An image is bad.
+        EvaluationError: A record does not end with an answer, or the benchmark says nothing about
+            the length of outputs.
     """
-    limit = token_limit(spec)
-    for batch in batches:
-        records = [answered(record, spec) for record in batch]
-        prompts = [prompt_of(record, spec) for record in records]
-        outputs = model.generate(prompts, max_new_tokens=limit)
-        for record, prompt, output in zip(records, prompts, outputs, strict=True):
-            yield Sample(
-                id=record.id,
-                group=group_of(record, spec),
-                prediction=output,
-                answer=text_of(record.messages[-1]),
-                extra={
-                    "question": text_of(prompt.messages[-1]),
-                    "answers": [*accepted_answers(record, spec)],
-                },
-            )
+    return (_request(record, spec) for record in records)
+
+
+def read(
+    records: Sequence[Record], answers: Answers, spec: BenchmarkSpec, via: type
+) -> Iterator[Sample]:
+    """Yield one sample per record."""
+    for record in records:
+        yield from_text(record, answers[_request(record, spec)], spec)
+
+
+def from_text(record: Record, output: str, spec: BenchmarkSpec) -> Sample:
+    """Return the sample of a record and what was said about it.
+
+    Raises:
+        EvaluationError: The record's ``answers`` are no texts.
+    """
+    conversation = answered(record, spec)
+    return Sample(
+        id=record.id,
+        group=group_of(record, spec),
+        prediction=output,
+        answer=text_of(conversation.messages[-1]),
+        extra={
+            "question": text_of(prompt_of(conversation, spec).messages[-1]),
+            "answers": [*accepted_answers(conversation, spec)],
+        },
+    )
 
 
 def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
@@ -87,6 +98,10 @@ def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
     return Scored(scored, [share(name, values) for name, values in scores.items()], groups)
 
 
+def _request(record: Record, spec: BenchmarkSpec) -> Generate:
+    return Generate(prompt_of(answered(record, spec), spec), token_limit(spec))
+
+
 def _answers(sample: Sample, spec: BenchmarkSpec) -> list[str]:
     answers = listed(sample.extra.get("answers"))
     if not answers:
@@ -113,4 +128,4 @@ def _has_ten_answers(samples: Sequence[Sample], spec: BenchmarkSpec) -> bool:
     return other is None
 
 
-SHORT_ANSWERS = Scorer(requires=(Generates,), predict=predict, score=score)
+SHORT_ANSWERS = Scorer(requires=(Generates,), ask=ask, read=read, score=score, from_text=from_text)

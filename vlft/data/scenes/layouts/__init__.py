@@ -18,6 +18,7 @@ from vlft.data.scenes.layouts import (
 )
 from vlft.data.scenes.scene import World
 from vlft.errors import pick
+from vlft.recipe.data.scenes import Split
 
 LAYOUTS: dict[str, Callable[[Path, World, range], None]] = {
     "aro": aro.write,
@@ -43,6 +44,7 @@ def write_layout(
     grid: int = 4,
     jitter: bool = False,
     image_size: int = 48,
+    split: Split = "all",
 ) -> Path:
     """Write samples ``offset`` to ``offset + num_samples`` of a world in one layout.
 
@@ -56,6 +58,7 @@ def write_layout(
         grid: Cells per side.
         jitter: Whether objects leave the grid.
         image_size: Side of the image in pixels.
+        split: Which scenes are drawn.
 
     Returns:
         The folder.
@@ -65,7 +68,7 @@ def write_layout(
         DataError: The settings contradict each other, or the layout needs others.
     """
     write = pick(LAYOUTS, name, kind="layout")
-    world = World(seed, max_objects, grid, jitter, image_size)
+    world = World(seed, max_objects, grid, jitter, image_size, split)
     write(Path(folder), world, range(offset, offset + num_samples))
     return Path(folder)
 

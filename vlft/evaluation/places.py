@@ -1,0 +1,112 @@
+"""Where the data of a benchmark are: below a folder that the user names, or written by ourselves.
+
+The place of data is no part of a benchmark: their content is, which the revision pins.
+"""
+
+import glob
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from vlft.data.scenes.layouts import write_layout
+from vlft.errors import EvaluationError
+from vlft.evaluation.benchmark import BenchmarkSpec
+from vlft.recipe.data.benchmarks import GeneratedFiles
+from vlft.recipe.data.files import HUB
+
+ROOT = "VLFT_DATA"
+"""Variable that names the folder of all benchmarks' data."""
+
+CACHE = "VLFT_CACHE"
+"""Variable that names the folder that generated files are kept in."""
+
+PLACES = ("path", "image_root", "tags", "captions")
+"""Fields of data sections that name files."""
+
+
+def placed(spec: BenchmarkSpec, given: str | None = None) -> BenchmarkSpec:
+    """Return a benchmark whose data section names files that are there.
+
+    Args:
+        spec: The benchmark.
+        given: What ``--data`` says: a folder of all benchmarks' data, the folder or the file of
+            this one, or ``hub:user/name@revision``; None: what VLFT_DATA names, or ``data``.
+
+    Raises:
+        EvaluationError: The data are not there; says where they are looked for and where to get
+            them.
+    """
+    if spec.world is not None:
+        return _below(spec, written(spec.world))
+    if given is not None and given.startswith(HUB):
+        name, _, revision = given.partition("@")
+        return _with(spec, {"path": name, "image_root": None, "revision": revision or None})
+    if spec.download is None:
+        return spec if given is None else _with(spec, {"path": given})
+    candidates = list(_candidates(spec, Path(given or os.environ.get(ROOT, "data")).expanduser()))
+    found = next((one for one in candidates if _exists(str(getattr(one.data, "path", "")))), None)
+    if found is not None:
+        return found
+    looked = " and ".join(dict.fromkeys(str(getattr(one.data, "path", "")) for one in candidates))
+    raise EvaluationError(
+        f"{spec.name}: its data are not there: looked for {looked}. Get them: "
+        f"{' '.join(spec.download.split())} Then name their folder with --data or {ROOT}"
+    )
+
+
+def written(world: GeneratedFiles) -> Path:
+    """Return the folder of generated files, written unless an earlier call did.
+
+    Raises:
+        UnknownNameError: There is no such layout.
+        DataError: The settings contradict each other.
+    """
+    name = sha256(world.model_dump_json().encode()).hexdigest()[:16]
+    cache = os.environ.get(CACHE) or Path.home() / ".cache" / "vlft"
+    folder = Path(cache).expanduser() / "worlds" / f"{world.layout}-{name}"
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        settings = world.model_dump(exclude={"layout"})
+        write_layout(world.layout, part, **settings)
+        part.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was faster
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _candidates(spec: BenchmarkSpec, given: Path) -> Iterator[BenchmarkSpec]:
+    """Yield the benchmark with its data in every place where they may be."""
+    if given.is_file():
+        yield _with(_below(spec, given.parent, without_first=True), {"path": str(given)})
+        return
+    yield _below(spec, given)
+    yield _below(spec, given, without_first=True)
+
+
+def _below(spec: BenchmarkSpec, folder: Path, *, without_first: bool = False) -> BenchmarkSpec:
+    """Put relative paths below a folder, which may itself be the first step of them."""
+    changed: dict[str, str | None] = {}
+    for field in PLACES:
+        value = getattr(spec.data, field, None)
+        if isinstance(value, str) and not value.startswith(HUB):
+            steps = Path(value).parts[1:] if without_first else Path(value).parts
+            changed[field] = str(folder.joinpath(*steps))
+    return _with(spec, changed)
+
+
+def _with(spec: BenchmarkSpec, values: dict[str, str | None]) -> BenchmarkSpec:
+    fields = {key: value for key, value in values.items() if key in type(spec.data).model_fields}
+    return spec.model_copy(update={"data": spec.data.model_copy(update=fields)})
+
+
+def _exists(path: str) -> bool:
+    return path.startswith(HUB) or Path(path).exists() or bool(glob.glob(path))  # noqa: PTH207

@@ -1,0 +1,267 @@
+"""Predictions made elsewhere, scored without a model.
+
+Read are, for every benchmark whose scorer knows what to do with them:
+
+- JSON Lines, or a list: ``{"id": ..., "answer": "B"}``
+- the same with ``{"id": ..., "scores": [0.1, 0.7]}``, one number per option in the official order
+- a list of ``{"image_id": ..., "caption": "..."}``, as COCO's evaluation takes it
+- what the benchmark's own tools write (ScienceQA's result files, MMEB's reports)
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from pydantic import JsonValue
+
+from vlft.data import open_dataset
+from vlft.data.records import Record
+from vlft.errors import EvaluationError, near
+from vlft.evaluation.benchmark import BenchmarkSpec
+from vlft.evaluation.driver import (
+    Evaluated,
+    notes_on_size,
+    ranking_key,
+    require_different_ids,
+    score_samples,
+    scorer_of,
+)
+from vlft.evaluation.light import light_record
+from vlft.evaluation.places import placed
+from vlft.evaluation.scorer import Prediction
+from vlft.results import ModelIdentity, Protocol, Result, Sample
+
+_LISTED = 3  # ids that a message names
+
+WAYS = {"text": "answer", "scores": "scores", "choice": "choice"}
+"""Field of a prediction to the key of a row that holds it."""
+
+IDS = ("id", "image_id")
+TEXTS = ("answer", "caption", "prediction")
+
+
+def score_predictions(
+    path: Path,
+    spec: BenchmarkSpec,
+    *,
+    data: str | None = None,
+    policy: str | None = None,
+    partial: bool = False,
+    name: str | None = None,
+) -> Evaluated:
+    """Score a file of predictions, or take a report as it is.
+
+    Args:
+        path: The file.
+        spec: The benchmark.
+        data: Where its data are, as for ``placed``.
+        policy: How texts become answers, instead of the benchmark's ``extraction``.
+        partial: Leave out predictions without a record and records without a prediction, and mark
+            the result.
+        name: What the result calls the model; None: the file.
+
+    Raises:
+        EvaluationError: The file is no such file, ids are missing, unknown or double, or a
+            prediction does not fit its record.
+        DataError: The data cannot be read.
+    """
+    start, began = perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    content = read_content(path)
+    identity = ModelIdentity(name=name or str(path), source={"predictions": path.name})
+    report = scorer_of(spec).report
+    reported = None if report is None else report(content, spec)
+    recorded: dict[str, JsonValue] = {"predictions": path.name}
+    samples: Sequence[Sample] = ()
+    notes: tuple[str, ...] = ()
+    if reported is not None:
+        scored, revision, limited = reported.scored, "as reported", not reported.complete
+        identity = identity.model_copy(update={"name": name or reported.name or str(path)})
+    else:
+        if policy not in (None, *FILE_POLICIES):
+            spec = spec.model_copy(update={"extraction": policy})
+        spec = placed(spec, data)
+        records = _records(spec)
+        predictions = parsed(content, spec, policy)
+        fitting = matched(predictions, records, spec, partial=partial)
+        notes = notes_on_size(spec, len(records))
+        limited = len(fitting) < len(records) or bool(notes)
+        if len(fitting) < len(records):
+            notes = (*notes, f"{len(records) - len(fitting)} records have no prediction")
+        scored = score_samples([_sample(*one, spec) for one in fitting], spec)
+        revision, samples = spec.dataset_revision, scored.samples
+    key = ranking_key(spec, via=None, revision=revision, limited=limited)
+    result = Result(
+        metrics=tuple(scored.metrics),
+        groups=scored.groups,
+        notes=(*notes, *scored.notes),
+        protocol=Protocol(
+            ranking_key=key.model_copy(update={"decoding": "unknown: predictions made elsewhere"}),
+            recorded=recorded,
+        ),
+        model=identity,
+        date=began,
+        seconds=perf_counter() - start,
+    )
+    return Evaluated(result, list(samples))
+
+
+FILE_POLICIES = ("results", "outputs")
+"""Policies that choose a part of an official result file, and do not say how a text is read."""
+
+
+def read_content(path: Path) -> Any:
+    """Return the content of a JSON or JSON Lines file; of the latter, a list.
+
+    Raises:
+        EvaluationError: The file cannot be read, or is neither.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(
+            f"--predictions: {path} cannot be read ({type(error).__name__})"
+        ) from error
+    if path.suffix in (".jsonl", ".ndjson"):
+        return list(_lines(text, path))
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        lines = text.strip().splitlines()
+        if len(lines) > 1 and lines[0].rstrip().endswith("}"):
+            return list(_lines(text, path))
+        raise EvaluationError(
+            f"--predictions: {path} is cut off or no JSON (line {error.lineno}: {error.msg})"
+        ) from error
+
+
+def parsed(content: Any, spec: BenchmarkSpec, policy: str | None) -> list[Prediction]:
+    """Return the predictions of a file.
+
+    Raises:
+        EvaluationError: It has none of the forms that are read.
+    """
+    official = scorer_of(spec).official
+    found = None if official is None else official(content, policy)
+    if found is not None:
+        return found
+    if not isinstance(content, list):
+        kind = type(content).__name__
+        raise EvaluationError(
+            f"--predictions: found {kind}, expected rows such as "
+            '{"id": "1", "answer": "B"} or {"id": "1", "scores": [0.1, 0.7]}'
+        )
+    return [_row(row, number) for number, row in enumerate(content, start=1)]
+
+
+def matched(
+    predictions: Sequence[Prediction],
+    records: Sequence[Record],
+    spec: BenchmarkSpec,
+    *,
+    partial: bool,
+) -> list[tuple[Record, Prediction]]:
+    """Return records with their predictions, in the order of the records.
+
+    Raises:
+        EvaluationError: An id comes twice, or (without ``partial``) one has no record, or a record
+            no prediction.
+    """
+    require_different_ids([one.id for one in predictions], spec)
+    by_id = {prediction.id: prediction for prediction in predictions}
+    ids = [record.id for record in records]
+    strangers = [name for name in by_id if name not in set(ids)]
+    missing = [name for name in ids if name not in by_id]
+    if not partial and (strangers or missing):
+        raise EvaluationError(f"{spec.name}: {_unmatched(strangers, missing, ids)}")
+    fitting = [(record, by_id[record.id]) for record in records if record.id in by_id]
+    if not fitting:
+        raise EvaluationError(f"{spec.name}: {_unmatched(strangers, missing, ids)}")
+    return fitting
+
+
+def _unmatched(strangers: Sequence[str], missing: Sequence[str], ids: Sequence[str]) -> str:
+    found = []
+    if strangers:
+        guess = near(strangers[0], ids)
+        hint = f"; is {guess!r} meant?" if guess else ""
+        found.append(f"{len(strangers)} predictions have no record ({_some(strangers)}{hint})")
+    if missing:
+        found.append(f"{len(missing)} of {len(ids)} records have no prediction ({_some(missing)})")
+    return (
+        f"{' and '.join(found)}: check that file and data belong together, or score what fits with "
+        "--partial, which marks the result"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+
+
+def _records(spec: BenchmarkSpec) -> list[Record]:
+    records = open_dataset(spec.data)
+    found = [
+        light_record(records, index, max_pixels=spec.max_image_pixels)
+        for index in range(len(records))
+    ]
+    require_different_ids([record.id for record in found], spec)
+    return found
+
+
+def _sample(record: Record, prediction: Prediction, spec: BenchmarkSpec) -> Sample:
+    scorer = scorer_of(spec)
+    makers = {
+        "text": scorer.from_text,
+        "scores": scorer.from_scores,
+        "choice": scorer.from_choice,
+    }
+    given = next(field for field in makers if getattr(prediction, field) is not None)
+    make = makers[given]
+    if make is None:
+        wanted = [f"`{WAYS[field]}`" for field, maker in makers.items() if maker is not None]
+        raise EvaluationError(
+            f"{spec.name}, prediction {prediction.id}: found `{WAYS[given]}`, expected "
+            f"{' or '.join(wanted) or 'nothing: its scorer takes no predictions'}"
+        )
+    return make(record, getattr(prediction, given), spec)
+
+
+def _lines(text: str, path: Path) -> Iterator[Any]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError as error:
+            raise EvaluationError(
+                f"--predictions: {path}, line {number} is cut off or no JSON ({error.msg}): "
+                "complete it, or remove it and use --partial"
+            ) from error
+
+
+def _row(row: Any, number: int) -> Prediction:
+    where = f"--predictions: row {number}"
+    if not isinstance(row, Mapping):
+        raise EvaluationError(f"{where}: found {type(row).__name__}, expected an object")
+    named = next((row[key] for key in IDS if key in row), None)
+    if not isinstance(named, str | int) or isinstance(named, bool):
+        raise EvaluationError(f"{where}: found no `id`; there is: {', '.join(map(str, row))}")
+    text = next((row[key] for key in TEXTS if key in row), None)
+    scores, choice = row.get("scores"), row.get("choice")
+    if isinstance(text, str) and scores is None and choice is None:
+        return Prediction(str(named), text=text)
+    numbers = isinstance(scores, list) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in scores
+    )
+    if text is None and choice is None and isinstance(scores, list) and numbers:
+        return Prediction(str(named), scores=tuple(map(float, scores)))
+    if isinstance(text, int) and choice is None:
+        text, choice = None, text
+    if text is None and scores is None and isinstance(choice, int):
+        return Prediction(str(named), choice=choice)
+    raise EvaluationError(
+        f"{where} (id {named}): expected one of `answer` (text), `scores` (numbers) and `choice` "
+        f"(index); there is: {', '.join(map(str, row))}"
+    )

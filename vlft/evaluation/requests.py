@@ -1,0 +1,200 @@
+"""What a benchmark asks a model: a few kinds of requests, each with a key that names its content.
+
+Requests hold texts and references to images, so that a whole benchmark can be laid out, made unique
+and compared with a log before anything is decoded. Two requests with one key have one answer.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from vlft.data.images import open_image
+from vlft.data.records import ImageRef
+from vlft.types import Likelihood, Message, Prompt
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image, and the record that it came with.
+
+    Attributes:
+        ref: Where the image is.
+        dataset: Name of the benchmark, for messages.
+        record_id: Id of the record, for messages.
+        number: Which of the record's images it is.
+        max_pixels: A larger image is refused before it is decoded (width times height).
+    """
+
+    ref: ImageRef
+    dataset: str
+    record_id: str
+    number: int
+    max_pixels: int
+
+    @cached_property
+    def identity(self) -> list[str | float]:
+        """What tells it from other images: file or content, and the part that is meant.
+
+        A drawn image is told by its record, unless its content is known.
+        """
+        if self.ref.path is not None:
+            source = f"file:{self.ref.root}/{self.ref.path}"
+        elif self.ref.data is not None:
+            source = f"sha256:{sha256(self.ref.data).hexdigest()}"
+        else:
+            source = self.ref.content or f"drawn:{self.dataset}/{self.record_id}/{self.number}"
+        return [source, *(self.ref.box or ())]
+
+    def open(self) -> Any:
+        """Decode the image.
+
+        Raises:
+            RecordError: It is bad, or too large.
+        """
+        return open_image(
+            self.ref,
+            dataset=self.dataset,
+            record_id=self.record_id,
+            max_pixels=self.max_pixels,
+        )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt whose images are not decoded yet.
+
+    Attributes:
+        messages: The turns; the last one is the user's.
+        pictures: Images that the turns refer to by index.
+    """
+
+    messages: tuple[Message, ...]
+    pictures: tuple[Picture, ...] = ()
+
+    def open(self) -> Prompt:
+        """Decode the images.
+
+        Raises:
+            RecordError: One of them is bad, or too large.
+        """
+        return Prompt(self.messages, tuple(picture.open() for picture in self.pictures))
+
+
+class Request:
+    """Base of all kinds; its fields are all that its answer depends on, beside the model."""
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen bytes of a hash, as text: equal for equal requests only."""
+        text = json.dumps([type(self).__name__, _content(self)])
+        return sha256(text.encode()).hexdigest()[:32]
+
+    @cached_property
+    def has_images(self) -> bool:
+        """Whether there is any image in it."""
+        return any(isinstance(part, Picture) for part in _parts(self))
+
+    @cached_property
+    def length(self) -> int:
+        """Characters of its texts, for batches of alike lengths."""
+        return sum(len(part) for part in _parts(self) if isinstance(part, str))
+
+    @property
+    def batched_with(self) -> tuple[str | int, ...]:
+        """Requests may share a batch where this is equal."""
+        return type(self).__name__, self.has_images
+
+
+@dataclass(frozen=True)
+class Generate(Request):
+    """Continue a prompt with text; answered by ``str``."""
+
+    asked: Asked
+    max_new_tokens: int
+
+    @property
+    def batched_with(self) -> tuple[str | int, ...]:
+        """Requests may share a batch where this is equal."""
+        return (*super().batched_with, self.max_new_tokens)
+
+
+@dataclass(frozen=True)
+class Score(Request):
+    """Give the log-likelihood of continuations; answered by a ``Likelihood`` for each."""
+
+    asked: Asked
+    continuations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EmbedPrompt(Request):
+    """Embed a prompt with its images; answered by a vector of unit length.
+
+    Attributes:
+        asked: The prompt.
+        chat_template: Whether the host's template writes the turns.
+    """
+
+    asked: Asked
+    chat_template: bool
+
+    @property
+    def batched_with(self) -> tuple[str | int, ...]:
+        """Requests may share a batch where this is equal."""
+        return (*super().batched_with, self.chat_template)
+
+
+@dataclass(frozen=True)
+class EmbedImage(Request):
+    """Embed an image; answered by a vector of unit length."""
+
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class EmbedText(Request):
+    """Embed a text; answered by a vector of unit length."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Classify(Request):
+    """Give class scores of an image; answered by a vector of logits."""
+
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class ClassNames(Request):
+    """Name the classes, in the order of the logits; answered by a list of texts as JSON."""
+
+
+Answer: TypeAlias = str | tuple[Likelihood, ...] | np.ndarray
+"""Of the kind that the request says."""
+
+
+def _content(value: Any) -> Any:
+    """Return what a request consists of as plain values."""
+    if isinstance(value, Picture):
+        return value.identity
+    if is_dataclass(value):
+        return [_content(getattr(value, field.name)) for field in fields(value)]
+    return [_content(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Yield the pictures, texts and numbers of a request."""
+    if is_dataclass(value) and not isinstance(value, Picture):
+        for field in fields(value):
+            yield from _parts(getattr(value, field.name))
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _parts(part)
+    else:
+        yield value

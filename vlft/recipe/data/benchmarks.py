@@ -1,0 +1,105 @@
+"""Data sets in the layouts of real benchmarks: they are measured on, and never trained on."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from vlft.recipe.data.files import (
+    FileDataset,
+    LabeledImages,
+    LlavaJson,
+    Messages,
+    Pairs,
+    QuestionAnswer,
+    RowDataset,
+    ScienceQA,
+    ShareGpt,
+)
+from vlft.recipe.data.mixture import Mixture
+from vlft.recipe.data.scenes import Scenes, Split
+from vlft.recipe.section import Section
+
+
+class Aro(RowDataset):
+    """VG-Relation and VG-Attribution of ARO: the official JSON, or rows of its Hub copies."""
+
+    type: Literal["aro"]
+    """Format of a row."""
+
+
+class AroOrder(RowDataset):
+    """The order sets of ARO: captions in Karpathy's form, or rows with shuffled captions."""
+
+    type: Literal["aro_order"]
+    """Format of a row."""
+    tags: str | None = None
+    """JSON Lines with ``caption``, ``tokens`` and ``tags`` (Penn Treebank) of every caption; null:
+    spaCy tags them, where it is installed, unless the rows hold shuffled captions already."""
+    seed: int = 1
+    """Seed of the shuffles (the official default)."""
+
+
+class Karpathy(RowDataset):
+    """Images with several captions each: Karpathy's test splits in BLIP's or the Hub's form."""
+
+    type: Literal["karpathy"]
+    """Format of a row."""
+
+
+class Mmra(RowDataset):
+    """MMRA: questions about two images."""
+
+    type: Literal["mmra"]
+    """Format of a row."""
+
+
+class Mmeb(FileDataset):
+    """MMEB's evaluation layout: a folder of parquet files per data set, and images below a root."""
+
+    type: Literal["mmeb"]
+    """Format of a row."""
+    datasets: tuple[str, ...]
+    """Names of the data sets, each a folder below ``path``."""
+
+
+BenchmarkData: TypeAlias = Annotated[
+    Messages
+    | ShareGpt
+    | LlavaJson
+    | QuestionAnswer
+    | Pairs
+    | LabeledImages
+    | ScienceQA
+    | Scenes
+    | Mixture
+    | Aro
+    | AroOrder
+    | Karpathy
+    | Mmra
+    | Mmeb,
+    Field(discriminator="type"),
+]
+"""Whatever can be measured on."""
+
+
+class GeneratedFiles(Section):
+    """The generated world, written in the file layout that a benchmark reads."""
+
+    layout: str
+    """Layout of the files (a key of ``vlft.data.scenes.layouts.LAYOUTS``)."""
+    num_samples: int = Field(gt=0)
+    """Records per file of the layout."""
+    seed: int
+    """Seed of the world."""
+    offset: int = Field(0, ge=0)
+    """First sample index."""
+    split: Split = "held_out"
+    """Which scenes are drawn."""
+    image_size: int = Field(48, gt=0)
+    """Side of a scene in pixels."""
+    grid: int = Field(4, ge=2, le=9)
+    """Cells per side."""
+    max_objects: int = Field(2, ge=1, le=4)
+    """Largest number of objects in a scene."""
+    jitter: bool = False
+    """Whether objects leave the grid."""
