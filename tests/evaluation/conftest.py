@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,3 +55,12 @@ class Answers:
 @pytest.fixture
 def answers() -> type[Answers]:
     return Answers
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real and golden files beside the repository, where there is one."""
+    folder = Path(__file__).parents[3] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared/data with golden files is not there")
+    return folder
