@@ -113,3 +113,10 @@ def test_a_world_is_its_own_revision(spec):
     )
     assert one.dataset_revision.startswith("scenes-")
     assert one.dataset_revision != other.dataset_revision
+
+
+def test_generated_files_take_the_place_of_the_data(spec, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    world = GeneratedFiles(layout="scienceqa", num_samples=20, seed=3)
+    found = placed(spec.model_copy(update={"world": world}))
+    assert path_of(found) == str(written(world))

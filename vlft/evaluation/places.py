@@ -40,7 +40,7 @@ def placed(spec: BenchmarkSpec, given: str | None = None) -> BenchmarkSpec:
             them.
     """
     if spec.world is not None:
-        return _below(spec, written(spec.world))
+        return _below(spec, written(spec.world), without_first=True)
     if given is not None and given.startswith(HUB):
         name, _, revision = given.partition("@")
         return _with(spec, {"path": name, "image_root": None, "revision": revision or None})
