@@ -25,6 +25,8 @@ from vlft.recipe.shipped import find_shipped, list_shipped
 from vlft.recipe.yaml_file import read_yaml
 
 SUITES = "suites/"
+REFERENCES = "references/"
+"""Folders of ``eval/`` with other files than benchmarks: suites, and results that were published."""
 
 TieRule = Literal["for_model", "against_model"]
 """Whom it counts for when a wrong candidate scores exactly what the right one scores. A model that
@@ -118,7 +120,7 @@ class Suite(Section):
 
 def benchmark_names() -> list[str]:
     """Return the names of all shipped benchmarks."""
-    return [name for name in list_shipped("eval") if not name.startswith(SUITES)]
+    return [name for name in list_shipped("eval") if not name.startswith((SUITES, REFERENCES))]
 
 
 def suite_names() -> list[str]:
