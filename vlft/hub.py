@@ -35,6 +35,7 @@ from vlft.recipe.schema import Recipe
 from vlft.types import Backbone
 
 RECIPE = "recipe.yaml"
+ENVIRONMENT = "environment.json"
 ADAPTER_CONFIG = "adapter_config.json"
 
 
@@ -122,6 +123,15 @@ def evaluation_of(folder: Path) -> EvaluationSection | None:
     """Return what the recipe of a run says about benchmarks; None where there is no recipe."""
     run_dir = run_of(folder)
     return None if run_dir is None else _recipe_of(run_dir).evaluation
+
+
+def trained_parameters(folder: Path) -> int | None:
+    """Return how many parameters a run trained; None where that is not on record."""
+    run_dir = run_of(folder)
+    environment = None if run_dir is None else run_dir / ENVIRONMENT
+    if environment is None or not environment.is_file():
+        return None
+    return json.loads(environment.read_text(encoding="utf-8")).get("trained_parameters")
 
 
 def section_of(folder: Path) -> BackboneSection:

@@ -20,8 +20,10 @@ COMMANDS = {
     "show": ["RECIPE", "OVERRIDES", "--model", "--samples", "--tokens", "--images", "--json"],
     "train": ["RECIPE", "OVERRIDES", "--resume"],
     "eval": [
-        "RUN", "OVERRIDES", "--benchmark", "--limit", "--batch-size", "--out", "--json"
+        "RUN", "OVERRIDES", "--suite", "--data", "--check-data", "--predictions", "--policy",
+        "--partial", "--name", "--limit", "--batch-size", "--out", "--json"
     ],
+    "compare": ["A", "B", "--benchmark", "--groups", "--across-protocols", "--json"],
     "predict": ["RUN", "--prompt", "--image", "--max-new-tokens"],
     "merge": ["RUN", "OUT", "--dtype"],
     "list": ["KIND"],
@@ -72,9 +74,12 @@ def test_list_knows_every_component(vlft):
     from vlft.data import DATASETS
     from vlft.data.scenes import QUESTIONS
     from vlft.objectives import OBJECTIVES
+    from vlft.recipe.data import DatasetSection
+    from vlft.recipe.fields import sections_in
 
     tables = {
-        "adapters": ADAPTERS, "backbones": BACKBONES, "datasets": {*DATASETS, "mixture"},
+        "adapters": ADAPTERS, "backbones": BACKBONES,
+        "datasets": {*DATASETS, "mixture"} & {*sections_in(DatasetSection)},
         "objectives": OBJECTIVES, "questions": QUESTIONS,
     }  # fmt: skip
     for kind, table in tables.items():

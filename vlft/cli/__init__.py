@@ -95,8 +95,13 @@ def train(
 @app.command("eval")
 def evaluate(
     run_dir: Annotated[
-        str, typer.Argument(metavar="RUN", help="Run directory, checkpoint, or hub:user/name.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Run directory, checkpoint, or hub:user/name; none with --predictions.",
+            show_default=False,
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
@@ -105,27 +110,81 @@ def evaluate(
         ),
     ] = None,
     benchmark: Annotated[
-        list[str] | None, typer.Option(help="Benchmark or suite (`vlft list benchmarks`).")
+        list[str] | None,
+        typer.Option("--benchmark", "--suite", help="Benchmark or suite (`vlft list benchmarks`)."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Folder or file of the benchmark's data, or hub:user/name@revision."),
+    ] = None,
+    check_data: Annotated[
+        bool, typer.Option("--check-data", help="Only check that the data are there and whole.")
+    ] = False,
+    predictions: Annotated[
+        str | None, typer.Option(help="Score this file of predictions; no model is loaded.")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="How texts of --predictions become answers.")
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Score predictions that fit, and mark the result.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="What the result calls the model; default: RUN or the file.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Only the first samples; such a result never ranks.")
+        int | None, typer.Option(help="Only the first records; such a result never ranks.", min=1)
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Samples per forward pass.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Samples per forward pass.", min=1)] = 32,
     out: Annotated[
-        str | None, typer.Option(help="Folder for the results; default: RUN/results.")
+        str | None,
+        typer.Option(help="Folder for results; default: RUN/results, or results/ without a RUN."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Measure a run on benchmarks and write its result files."""
-    from vlft.cli.evaluate import run
+    """Measure a run, or predictions made elsewhere, on benchmarks, and write result files.
+
+    Alone or on many processes: `accelerate launch ... eval/run.py RUN --suite NAME`.
+    """
+    from vlft.cli.evaluate import Wanted, check, run, score
+
+    changes = list(overrides or [])
+    if run_dir is not None and "=" in run_dir and not run_dir.startswith("hub:"):
+        run_dir, changes = None, [run_dir, *changes]
+    wanted = Wanted(benchmark or [], changes, data, name, out, as_json)
+    if check_data:
+        raise typer.Exit(check(wanted))
+    if predictions is not None:
+        score(run_dir, predictions, wanted, policy=policy, partial=partial)
+    else:
+        run(run_dir, wanted, limit=limit, batch_size=batch_size, policy=policy, partial=partial)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="Run directory, or a result file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="What is compared with it.")],
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="Only these benchmarks; default: all that both have.")
+    ] = None,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="Show the difference per group.")
+    ] = False,
+    across_protocols: Annotated[
+        bool,
+        typer.Option("--across-protocols", help="Compare what was measured in different ways."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare two runs sample by sample: paired difference, interval, McNemar's p."""
+    from vlft.cli.compare import run
 
     run(
-        run_dir,
+        first,
+        second,
         benchmark or [],
-        overrides=overrides or [],
-        limit=limit,
-        batch_size=batch_size,
-        out=out,
+        groups=groups,
+        across_protocols=across_protocols,
         as_json=as_json,
     )
 

@@ -25,7 +25,7 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
 
     from vlft import hub
     from vlft.adapters import apply_adapter
-    from vlft.backbones import build
+    from vlft.backbones import build, count_towers
     from vlft.backbones.quantization import quantize
     from vlft.cli.report import tower_table
     from vlft.cli.suite import suite_callback
@@ -66,6 +66,13 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
             backbone, recipe.adapter, recipe.towers, plain_init=resume_from is not None
         )
         say(tower_table(backbone))
+        if is_main:
+            towers = count_towers(backbone)
+            run_directory.write_parameters(
+                run_dir,
+                total=sum(tower.total for tower in towers),
+                trained=sum(tower.trainable for tower in towers),
+            )
 
         say_if_tight(backbone, recipe, run_dir, say)
         assert recipe.data.train is not None  # validate(recipe, launch) refuses a recipe without

@@ -1,25 +1,32 @@
 """From a model and a benchmark to a result: records, requests, answers, samples, metrics."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from PIL.Image import Image
 from pydantic import JsonValue
 
 from vlft.data import open_dataset
-from vlft.data.records import Record, Records
+from vlft.data.records import Record, Records, images_of
 from vlft.errors import EvaluationError, pick, unknown
 from vlft.evaluation.answering import ask_all
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.capabilities import capabilities_of
-from vlft.evaluation.identity import fingerprint, identify, recorded_facts
+from vlft.evaluation.identity import (
+    fingerprint,
+    identify,
+    recorded_facts,
+    visual_tokens_per_image,
+)
 from vlft.evaluation.light import light_record
 from vlft.evaluation.log import Log, open_log
 from vlft.evaluation.places import placed
 from vlft.evaluation.processes import ALONE, Processes
+from vlft.evaluation.requests import Picture
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.evaluation.scorers import SCORERS
 from vlft.results import ModelIdentity, Protocol, RankingKey, Result, Sample, file_stem
@@ -37,6 +44,7 @@ def evaluate(
     backbone: Backbone,
     spec: BenchmarkSpec,
     *,
+    data: str | None = None,
     limit: int | None = None,
     identity: ModelIdentity | None = None,
     facts: Mapping[str, JsonValue] | None = None,
@@ -52,6 +60,7 @@ def evaluate(
     Args:
         backbone: Any host, bare or with an adapter.
         spec: The benchmark.
+        data: Where its data are, as for ``placed``.
         limit: Use the first so many records; the result is then marked as limited.
         identity: What the result calls the model; None: what the backbone says of itself.
         facts: What else the result should show of the model, such as its trained parameters.
@@ -71,7 +80,8 @@ def evaluate(
         DataError: The data cannot be read.
     """
     identity = identity or identify(backbone)
-    identity = identity.model_copy(update={"weights": fingerprint(backbone.model)})
+    if identity.weights is None:
+        identity = identity.model_copy(update={"weights": fingerprint(backbone.model)})
     recorded = recorded_facts(backbone, batch_size=batch_size) | dict(facts or {})
     model = capabilities_of(backbone, batch_size=batch_size)
     lacking = _lacking(backbone, model, spec)
@@ -86,11 +96,14 @@ def evaluate(
             seconds=0,
         )
         return Evaluated(result, [])
-    spec = placed(spec)
+    spec = placed(spec, data)
+    records = open_dataset(spec.data)
+    tokens = visual_tokens_per_image(backbone, list(_first_images(records, spec)))
+    recorded["visual_tokens_per_image"] = tokens
     return measure(
         model,
         spec,
-        open_dataset(spec.data),
+        records,
         limit=limit,
         identity=identity,
         recorded=recorded,
@@ -329,6 +342,18 @@ def _lacking(backbone: Backbone, model: object, spec: BenchmarkSpec) -> str | No
     except EvaluationError as error:
         return str(error)
     return None
+
+
+def _first_images(records: Records, spec: BenchmarkSpec) -> Iterator[Image]:
+    """Yield the images of the first records."""
+    for index in range(min(FEW, len(records))):
+        record = records[index]
+        for number, ref in enumerate(images_of(record)):
+            yield Picture(ref, spec.name, record.id, number, spec.max_image_pixels).open()
+
+
+FEW = 8
+"""Records whose images say how many tokens an image takes."""
 
 
 def _about(

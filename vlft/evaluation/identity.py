@@ -1,14 +1,17 @@
 """Which model was measured, and the facts beside the ranking key."""
 
 import importlib.metadata
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
 import torch
 from peft import PeftModel
+from PIL.Image import Image
 from pydantic import JsonValue
 from torch import nn
 
+from vlft.data.process import image_token_ids, is_processor, process
 from vlft.results import ModelIdentity
 from vlft.types import Backbone
 
@@ -68,6 +71,26 @@ def recorded_facts(backbone: Backbone, *, batch_size: int) -> dict[str, JsonValu
         "parameters": sum(weight.numel() for weight in backbone.model.parameters()),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
     }
+
+
+def visual_tokens_per_image(backbone: Backbone, images: Sequence[Image]) -> float | None:
+    """Return how many tokens of the language model's sequence an image takes, as a mean.
+
+    Args:
+        backbone: Any host; None is returned for hosts without a sequence that images stand in.
+        images: Some that are representative.
+    """
+    if backbone.family != "generative" or not is_processor(backbone.processor) or not images:
+        return None
+    processor = backbone.processor
+    encoding = process(
+        processor,
+        [processor.image_token] * len(images),
+        [[image] for image in images],
+        add_special_tokens=False,
+    )
+    ids = set(image_token_ids(processor).tolist())
+    return sum(token in ids for row in encoding["input_ids"] for token in row) / len(images)
 
 
 def _adapter(model: nn.Module) -> dict[str, JsonValue] | None:

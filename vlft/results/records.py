@@ -132,6 +132,9 @@ class Sample(Record):
     """What is right."""
     score: Real | None = None
     """0 to 1; null as long as nobody scored it."""
+    weight: Real | None = None
+    """Its share in the main metric, where samples do not count equally, as in a mean over groups:
+    the metric is then the sum of scores times weights. Null: all count equally."""
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     """What the scorer needs beside the prediction, or wants to show."""
 

@@ -216,6 +216,14 @@ def write_environment(run_dir: Path, launch: Launch) -> None:
     replace_text(path, json.dumps(facts, indent=2) + "\n")
 
 
+def write_parameters(run_dir: Path, *, total: int, trained: int) -> None:
+    """Add to the environment how many parameters the model has, and how many are trained."""
+    path = run_dir / ENVIRONMENT
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    counts = {"parameters": total, "trained_parameters": trained}
+    replace_text(path, json.dumps(facts | counts, indent=2) + "\n")
+
+
 def environment() -> dict[str, Any]:
     """Return versions and devices of this machine."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

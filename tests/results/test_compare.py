@@ -1,0 +1,165 @@
+"""Paired comparison: differences, intervals and tests against numbers computed by hand."""
+
+from math import comb
+
+import pytest
+
+from vlft.errors import EvaluationError
+from vlft.results import Metric, ModelIdentity, Protocol, RankingKey, Result, Sample, write_result
+from vlft.results.compare import Measured, compare, measured_in
+from vlft.results.statistics import macro_interval, mcnemar, sign_flips, stratified_interval
+
+KEY = RankingKey(
+    benchmark="mine",
+    benchmark_version=1,
+    dataset_revision="abc",
+    prompt_format="as_recorded",
+    extraction="plain",
+    decoding="greedy",
+    tie_rule=None,
+    coverage="full",
+)
+
+
+def measured(scores, *, metric=None, weights=None, groups=None, **key):
+    samples = [
+        Sample(
+            id=str(number),
+            group=None if groups is None else groups[number],
+            prediction="x",
+            answer="y",
+            score=score,
+            weight=None if weights is None else weights[number],
+        )
+        for number, score in enumerate(scores)
+    ]
+    value = sum(scores) / len(scores) if metric is None else metric
+    result = Result(
+        metrics=(Metric(name="accuracy", value=value, n=len(scores)),),
+        protocol=Protocol(ranking_key=KEY.model_copy(update=key)),
+        model=ModelIdentity(name="m"),
+        date="2026-01-01T00:00:00+00:00",
+        seconds=1,
+    )
+    return Measured(result, samples)
+
+
+def test_the_difference_of_two_runs():
+    found = compare(measured([1, 1, 0, 0, 0]), measured([1, 0, 1, 1, 0]))
+    assert (found.first, found.second) == (0.4, 0.6)
+    assert found.difference == pytest.approx(0.2)
+    assert (found.better, found.worse, found.n, found.metric) == (2, 1, 5, "accuracy")
+    assert found.test == "mcnemar"
+    assert found.p == 1.0
+    assert found.interval.low < 0.2 < found.interval.high
+
+
+def test_a_run_against_itself_differs_by_nothing():
+    same = measured([1, 0, 1, 0])
+    found = compare(same, same)
+    assert (found.difference, found.p) == (0, 1.0)
+    assert (found.interval.low, found.interval.high) == (0, 0)
+
+
+def test_swapping_the_two_changes_the_sign_only():
+    one, other = measured([1, 1, 0, 0, 0] * 20), measured([1, 0, 1, 1, 0] * 20)
+    there, back = compare(one, other), compare(other, one)
+    assert there.difference == -back.difference
+    assert there.p == back.p
+    assert there.interval.low == pytest.approx(-back.interval.high, abs=0.02)
+
+
+def test_pairs_make_the_interval_narrower_than_two_runs_apart():
+    """The same samples are hard for both: what they have in common says nothing."""
+    scores = [1, 0] * 200
+    found = compare(measured(scores), measured([1, *scores[1:-1], 1]))
+    assert found.interval.high - found.interval.low < 0.02
+
+
+def test_weights_give_the_difference_of_the_main_metric():
+    """A mean over two groups of one and three samples."""
+    weights, groups = [1 / 2, 1 / 6, 1 / 6, 1 / 6], ["a", "b", "b", "b"]
+    one = measured([0, 1, 1, 0], metric=1 / 3, weights=weights, groups=groups)
+    other = measured([1, 1, 1, 1], metric=1.0, weights=weights, groups=groups)
+    found = compare(one, other)
+    assert found.difference == pytest.approx(2 / 3)
+    assert found.metric == "accuracy"
+    assert found.groups == {"a": 1.0, "b": pytest.approx(1 / 3)}
+    assert 1 / 2 <= found.interval.low <= 2 / 3 <= found.interval.high <= 1
+
+
+def test_samples_of_weight_zero_do_not_count():
+    one = measured([0, 1], metric=1.0, weights=[0.0, 1.0], groups=["a", "b"])
+    other = measured([1, 1], metric=1.0, weights=[0.0, 1.0], groups=["a", "b"])
+    assert compare(one, other).difference == 0
+
+
+def test_a_metric_that_is_no_mean_of_samples_is_not_claimed():
+    found = compare(measured([0.5, 0.2], metric=0.9), measured([0.5, 0.4], metric=0.7))
+    assert found.metric == "mean score of samples"
+    assert found.test == "sign_flips"
+
+
+def test_other_protocols_are_refused_unless_it_is_asked_for():
+    one, other = measured([1, 0]), measured([1, 1], prompt_format="chat", tie_rule="for_model")
+    with pytest.raises(EvaluationError, match=r"prompt_format \(as_recorded and chat\), tie_rule"):
+        compare(one, other)
+    found = compare(one, other, across_protocols=True)
+    assert found.protocol_differences == ("prompt_format", "tie_rule")
+
+
+def test_other_benchmarks_and_samples_are_refused():
+    with pytest.raises(EvaluationError, match="mine and other are different benchmarks"):
+        compare(measured([1]), measured([1], benchmark="other"), across_protocols=True)
+    with pytest.raises(EvaluationError, match=r"1 only in the second \(2\)"):
+        compare(measured([1, 0]), measured([1, 0, 1]))
+
+
+def test_samples_without_scores_are_named():
+    one = measured([1, 0])
+    blank = [one.samples[0], one.samples[1].model_copy(update={"score": None})]
+    with pytest.raises(EvaluationError, match="mine, sample 1: has no score"):
+        compare(one, one._replace(samples=blank))
+
+
+def test_results_are_found_in_a_run_a_folder_or_a_file(tmp_path):
+    folder = tmp_path / "run" / "results"
+    path = write_result(folder, *measured([1, 0]))
+    write_result(folder, *measured([1], coverage="limited"))
+    for where in (tmp_path / "run", folder):
+        assert set(measured_in(where)) == {"mine", "mine (limited)"}
+    assert set(measured_in(path)) == {"mine"}
+    with pytest.raises(EvaluationError, match="no result with samples is there: measure the run"):
+        measured_in(tmp_path)
+
+
+# statistics
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"), [(0, 0), (1, 0), (5, 5), (9, 1), (30, 12), (400, 300)]
+)
+def test_mcnemar_is_the_exact_binomial_tail(better, worse):
+    n = better + worse
+    tail = sum(comb(n, k) for k in range(min(better, worse) + 1)) / 2**n if n else 1
+    assert mcnemar(better, worse) == pytest.approx(min(1, 2 * tail))
+    assert mcnemar(better, worse) == mcnemar(worse, better)
+
+
+def test_mcnemar_of_a_textbook():
+    """9 against 1: p = 2 (1 + 10) / 1024."""
+    assert mcnemar(9, 1) == pytest.approx(22 / 1024)
+
+
+def test_sign_flips_agree_with_all_flips():
+    """Of the 2**4 ways to sign 1, 1, 1, 1, two have a sum of at least 4."""
+    assert sign_flips([1.0, 1.0, 1.0, 1.0, 0.0]) == pytest.approx(2 / 16, abs=0.01)
+    assert sign_flips([0.0, 0.0]) == 1.0
+    assert sign_flips([0.5] * 30) < 0.001
+
+
+def test_an_interval_of_strata_covers_their_weighted_mean():
+    interval = stratified_interval([[0.0, 1.0] * 50, [1.0] * 10], [0.5, 0.5])
+    assert interval.low < 0.75 < interval.high
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * 0.5 * 0.05, rel=0.15)
+    assert macro_interval([[0.0, 1.0] * 50, [1.0] * 10]) == interval

@@ -1,0 +1,66 @@
+"""Are the data of a benchmark there, and are they what it declares? No model is needed."""
+
+from typing import NamedTuple
+
+from vlft.data import open_dataset
+from vlft.data.images import check_images
+from vlft.errors import DataError, EvaluationError
+from vlft.evaluation.benchmark import BenchmarkSpec
+from vlft.evaluation.driver import require_different_ids, scorer_of
+from vlft.evaluation.light import light_record
+from vlft.evaluation.places import placed
+
+_TOLD = 3  # problems that are told
+
+
+class DataCheck(NamedTuple):
+    """What was found.
+
+    Attributes:
+        benchmark: Name of the benchmark.
+        n: Records; 0 when the data cannot be opened.
+        expected_n: Records that the benchmark declares.
+        revision: What pins the data; None when they cannot be opened.
+        problems: What is wrong, a line each; none: the data are fine.
+    """
+
+    benchmark: str
+    n: int
+    expected_n: int | None
+    revision: str | None
+    problems: tuple[str, ...]
+
+
+def check_data(spec: BenchmarkSpec, data: str | None = None) -> DataCheck:
+    """Read every record and the header of every image, and compare the size with the declared one.
+
+    Args:
+        spec: The benchmark.
+        data: Where its data are, as for ``placed``.
+    """
+    try:
+        spec = placed(spec, data)
+        records = open_dataset(spec.data)
+        revision = spec.dataset_revision
+    except (DataError, EvaluationError) as error:
+        return DataCheck(spec.name, 0, spec.expected_n, None, (str(error),))
+    problems: list[str] = []
+    found = []
+    for index in range(len(records)):
+        try:
+            record = records[index]
+            check_images(record, dataset=records.name, max_pixels=spec.max_image_pixels)
+            found.append(light_record(records, index, max_pixels=spec.max_image_pixels))
+        except DataError as error:
+            problems.append(str(error))
+    scorer = scorer_of(spec)
+    try:
+        require_different_ids([record.id for record in found], spec)
+        for _ in scorer.ask(found, spec, scorer.requires[0]):
+            pass
+    except (DataError, EvaluationError) as error:
+        problems.append(str(error))
+    if spec.expected_n is not None and len(records) != spec.expected_n:
+        problems.append(f"found {len(records)} records, and {spec.expected_n} are declared")
+    told = (*problems[:_TOLD], *([f"and {len(problems) - _TOLD} more"] * (len(problems) > _TOLD)))
+    return DataCheck(spec.name, len(records), spec.expected_n, revision, told)
