@@ -86,10 +86,8 @@ def score_predictions(
         records = _records(spec)
         predictions = parsed(content, spec, policy)
         fitting = matched(predictions, records, spec, partial=partial)
-        notes = notes_on_size(spec, len(records))
-        limited = len(fitting) < len(records) or bool(notes)
-        if len(fitting) < len(records):
-            notes = (*notes, f"{len(records) - len(fitting)} records have no prediction")
+        notes = (*notes_on_size(spec, len(records)), *_left_out(fitting, records, predictions))
+        limited = bool(notes)
         scored = score_samples([_sample(*one, spec) for one in fitting], spec)
         revision, samples = spec.dataset_revision, scored.samples
     key = ranking_key(spec, via=None, revision=revision, limited=limited)
@@ -180,6 +178,16 @@ def matched(
     if not fitting:
         raise EvaluationError(f"{spec.name}: {_unmatched(strangers, missing, ids)}")
     return fitting
+
+
+def _left_out(
+    fitting: Sequence[object], records: Sequence[object], predictions: Sequence[object]
+) -> Iterator[str]:
+    """Say what ``--partial`` left out."""
+    if len(fitting) < len(records):
+        yield f"{len(records) - len(fitting)} records have no prediction: the result is limited"
+    if len(fitting) < len(predictions):
+        yield f"{len(predictions) - len(fitting)} predictions have no record: the result is limited"
 
 
 def _unmatched(strangers: Sequence[str], missing: Sequence[str], ids: Sequence[str]) -> str:
