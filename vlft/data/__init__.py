@@ -8,6 +8,7 @@ from vlft.data.images import MAX_PIXELS
 from vlft.data.mixture import MixedRecords
 from vlft.data.readers.labeled import LabeledDataset
 from vlft.data.readers.messages import MessagesDataset
+from vlft.data.readers.mmra import MmraDataset
 from vlft.data.readers.pairs import PairsDataset
 from vlft.data.readers.question_answer import QuestionAnswerDataset
 from vlft.data.readers.scienceqa import ScienceQADataset
@@ -28,6 +29,7 @@ DATASETS: Mapping[str, Callable[[Any], Records]] = {
     "classification": LabeledDataset,
     "scienceqa": ScienceQADataset,
     "scenes": SceneDataset,
+    "mmra": MmraDataset,
 }
 """Readers by the ``type`` of a data section."""
 

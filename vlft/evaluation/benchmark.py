@@ -26,7 +26,7 @@ from vlft.recipe.yaml_file import read_yaml
 
 SUITES = "suites/"
 REFERENCES = "references/"
-"""Folders of ``eval/`` with other files than benchmarks: suites, and results that were published."""
+"""Folders of ``eval/`` that hold no benchmarks: suites, and published results."""
 
 TieRule = Literal["for_model", "against_model"]
 """Whom it counts for when a wrong candidate scores exactly what the right one scores. A model that

@@ -4,6 +4,7 @@ from vlft.evaluation.scorer import Scorer
 from vlft.evaluation.scorers.caption_choice import CAPTION_CHOICE
 from vlft.evaluation.scorers.captioning import CAPTIONING
 from vlft.evaluation.scorers.classification import CLASSIFICATION
+from vlft.evaluation.scorers.mmra import MMRA, MMRA_GENERATE
 from vlft.evaluation.scorers.multiple_choice import MULTIPLE_CHOICE, OPTION_LIKELIHOOD
 from vlft.evaluation.scorers.question_answering import QUESTION_ANSWERING
 from vlft.evaluation.scorers.retrieval import RETRIEVAL
@@ -13,6 +14,8 @@ SCORERS: dict[str, Scorer] = {
     "caption_choice": CAPTION_CHOICE,
     "captioning": CAPTIONING,
     "classification": CLASSIFICATION,
+    "mmra": MMRA,
+    "mmra_generate": MMRA_GENERATE,
     "multiple_choice": MULTIPLE_CHOICE,
     "option_likelihood": OPTION_LIKELIHOOD,
     "question_answering": QUESTION_ANSWERING,
