@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from vlft.errors import EvaluationError, RecipeError, UnknownNameError
-from vlft.evaluation import asking
+from vlft.evaluation import asking, mmra_prompts
 from vlft.evaluation.benchmark import (
     benchmark_names,
     load_benchmark,
@@ -11,6 +11,7 @@ from vlft.evaluation.benchmark import (
     suite_names,
 )
 from vlft.evaluation.metrics import NORMALIZATIONS
+from vlft.evaluation.mmra_parse import POLICIES
 from vlft.evaluation.options import EXTRACTIONS
 from vlft.evaluation.scorers import (
     SCORERS,
@@ -27,6 +28,8 @@ PROMPT_FORMATS = {
     "caption_choice": caption_choice.PROMPT_FORMATS,
     "captioning": asking.PROMPT_FORMATS,
     "classification": classification.PROMPT_FORMATS,
+    "mmra": mmra_prompts.PROMPT_FORMATS,
+    "mmra_generate": mmra_prompts.PROMPT_FORMATS,
     "multiple_choice": multiple_choice.PROMPT_FORMATS,
     "option_likelihood": multiple_choice.PROMPT_FORMATS,
     "question_answering": asking.PROMPT_FORMATS,
@@ -72,7 +75,7 @@ def test_shipped_benchmarks_name_what_exists(name):
     assert spec.name.partition(":")[0] == name
     assert spec.scorer in SCORERS
     assert spec.prompt_format in PROMPT_FORMATS[spec.scorer]
-    assert spec.extraction in {*NORMALIZATIONS, *EXTRACTIONS, "none"}
+    assert spec.extraction in {*NORMALIZATIONS, *EXTRACTIONS, *POLICIES, "none"}
     assert (spec.expected_n is None) == name.startswith("custom/")
 
 
