@@ -89,3 +89,12 @@ def replace_text(path: Path, text: str) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+CACHE = "VLFT_CACHE"
+"""Variable that names the folder of files that can be made again."""
+
+
+def cache_folder() -> Path:
+    """Return the folder of files that can be made again; it need not exist yet."""
+    return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "vlft").expanduser()

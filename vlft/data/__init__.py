@@ -6,6 +6,9 @@ from typing import Any, Literal
 from vlft.data.checked import CheckedRecords, check_all
 from vlft.data.images import MAX_PIXELS
 from vlft.data.mixture import MixedRecords
+from vlft.data.readers.aro import AroDataset
+from vlft.data.readers.aro_order import AroOrderDataset
+from vlft.data.readers.caption_pairs import CaptionPairsDataset
 from vlft.data.readers.labeled import LabeledDataset
 from vlft.data.readers.messages import MessagesDataset
 from vlft.data.readers.mmra import MmraDataset
@@ -29,6 +32,9 @@ DATASETS: Mapping[str, Callable[[Any], Records]] = {
     "classification": LabeledDataset,
     "scienceqa": ScienceQADataset,
     "scenes": SceneDataset,
+    "aro": AroDataset,
+    "aro_order": AroOrderDataset,
+    "caption_pairs": CaptionPairsDataset,
     "mmra": MmraDataset,
 }
 """Readers by the ``type`` of a data section."""

@@ -33,10 +33,18 @@ class AroOrder(RowDataset):
     type: Literal["aro_order"]
     """Format of a row."""
     tags: str | None = None
-    """JSON Lines with ``caption``, ``tokens`` and ``tags`` (Penn Treebank) of every caption; null:
-    spaCy tags them, where it is installed, unless the rows hold shuffled captions already."""
+    """JSON Lines with ``caption``, ``tokens``, ``tags`` (Penn Treebank) and, if they differ from
+    the tokens, ``words`` (NLTK's) of every caption; null: the file beside ``path`` with the ending
+    ``.tags.jsonl``, or spaCy, where it is installed. Rows that hold shuffled captions need none."""
     seed: int = 1
     """Seed of the shuffles (the official default)."""
+
+
+class CaptionPairs(RowDataset):
+    """Images with a caption and a wrong one: SugarCrepe's files, or rows with their columns."""
+
+    type: Literal["caption_pairs"]
+    """Format of a row."""
 
 
 class Karpathy(RowDataset):
@@ -74,6 +82,7 @@ BenchmarkData: TypeAlias = Annotated[
     | Mixture
     | Aro
     | AroOrder
+    | CaptionPairs
     | Karpathy
     | Mmra
     | Mmeb,

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlft.data import open_dataset
 from vlft.data.scenes.captions import captions
+from vlft.data.scenes.layouts import write_layout
 from vlft.data.scenes.layouts.aro import _draw_swap
 from vlft.data.scenes.raster import pixels
 from vlft.data.scenes.scene import World, draw_in
 from vlft.data.scenes.truth import holds
 from vlft.data.scenes.vocabulary import words_of
+from vlft.data.scenes.world import COLORS, SHAPES
+from vlft.recipe.data.benchmarks import AroOrder
 
 COMMON = {
     "image_path": str,
@@ -72,8 +76,35 @@ def test_order_sets_are_images_with_lists_of_true_captions(written, name):
     for index, record in enumerate(records):
         assert record.keys() == {"image", "caption"}
         assert (folder / record["image"]).exists()
-        assert set(record["caption"]) <= set(captions(draw_in(World(), index)))
-        assert len(record["caption"]) >= 4
+        assert set(record["caption"]) <= set(captions(draw_in(World(), index, min_objects=2)))
+        assert len(record["caption"]) == 5
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_objects": 4, "seed": 5}])
+def test_every_caption_is_tagged_word_by_word(settings, tmp_path):
+    folder = write_layout("aro", tmp_path, num_samples=40, **settings)
+    for name in ("coco_karpathy_test", "flickr30k_test"):
+        records = json.loads((folder / f"{name}.json").read_text())
+        lines = (folder / f"{name}.tags.jsonl").read_text().splitlines()
+        tagged = {line["caption"]: line for line in map(json.loads, lines)}
+        assert len(tagged) == len(lines)
+        assert {text for record in records for text in record["caption"]} == set(tagged)
+        for text, line in tagged.items():
+            assert line["tokens"] == words_of(text)
+            tags = dict(zip(line["tokens"], line["tags"], strict=True))
+            assert all(tags.get(color, "JJ") == "JJ" for color in COLORS)
+            assert all(tags.get(shape, "NN") == "NN" for shape in SHAPES)
+            assert tags["."] == "."
+
+
+def test_our_reader_draws_shuffles_of_the_order_sets(written, tmp_path, monkeypatch):
+    monkeypatch.setenv("VLFT_CACHE", str(tmp_path))
+    path = written("aro") / "coco_karpathy_test.json"
+    records = open_dataset(AroOrder(type="aro_order", path=str(path)))
+    assert len(records) == 5 * 44
+    for index in range(len(records)):
+        words = [sorted(text.split()) for text in records[index].meta["negatives"]]
+        assert words == [sorted(records[index].text.split())] * 4
 
 
 def test_ready_made_order_options_have_the_columns_of_the_hub_copy(written):

@@ -9,6 +9,8 @@ from PIL import Image
 from vlft.data.scenes.layouts import LAYOUTS, write_layout
 from vlft.errors import DataError, UnknownNameError
 
+SWAPPED = ("aro", "negclip", "sugarcrepe")
+
 
 def tree(folder):
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
@@ -43,12 +45,12 @@ def test_an_unknown_layout_names_the_near_one(tmp_path):
         write_layout("science_qa", tmp_path, num_samples=4)
 
 
-@pytest.mark.parametrize("name", ["aro", "negclip"])
+@pytest.mark.parametrize("name", SWAPPED)
 def test_layouts_of_swaps_refuse_a_world_of_single_objects(name, tmp_path):
     with pytest.raises(DataError, match=f"{name} needs two objects"):
         write_layout(name, tmp_path, num_samples=4, max_objects=1)
 
 
-@pytest.mark.parametrize("name", sorted(LAYOUTS.keys() - {"aro", "negclip"}))
+@pytest.mark.parametrize("name", sorted(LAYOUTS.keys() - {*SWAPPED}))
 def test_the_others_can_be_written_with_single_objects(name, tmp_path):
     write_layout(name, tmp_path, num_samples=4, max_objects=1)

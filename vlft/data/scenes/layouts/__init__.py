@@ -15,6 +15,7 @@ from vlft.data.scenes.layouts import (
     mmra,
     negclip,
     scienceqa,
+    sugarcrepe,
 )
 from vlft.data.scenes.scene import World
 from vlft.errors import pick
@@ -29,6 +30,7 @@ LAYOUTS: dict[str, Callable[[Path, World, range], None]] = {
     "negclip": negclip.write,
     "pairs": image_text.write,
     "scienceqa": scienceqa.write,
+    "sugarcrepe": sugarcrepe.write,
 }
 """Name of a layout to its writer: folder, world, scene indices."""
 

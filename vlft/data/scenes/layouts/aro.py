@@ -4,10 +4,12 @@
     visual_genome_attribution.json  attributes instead of relation_name
     images/                         images of both
     coco_karpathy_test.json         image, caption (a list); and the same for flickr30k_test.json
+    coco_karpathy_test.tags.jsonl   caption, tokens, tags: what the shuffles of the order sets need
     val2014/  flickr30k-images/     their images
     coco_order/                     parquet with ready-made options, as the Hub's mteb copies have
 
-As in the real sets, the scene is only a part of the image: the box cuts it out.
+As in the real sets, the scene is only a part of the image: the box cuts it out. Order sets show two
+objects or more, so that a shuffle has something to move.
 """
 
 from pathlib import Path
@@ -17,13 +19,34 @@ from PIL import Image
 
 from vlft.data.scenes.captions import captions
 from vlft.data.scenes.draws import Draws
-from vlft.data.scenes.layouts.files import save, write_image, write_json, write_parquet
+from vlft.data.scenes.layouts.files import (
+    save,
+    write_image,
+    write_json,
+    write_jsonl,
+    write_parquet,
+)
 from vlft.data.scenes.raster import render
 from vlft.data.scenes.scene import Scene, World, draw_in, require_two_objects
 from vlft.data.scenes.swaps import SwappedCaption, swapped_captions
-from vlft.data.scenes.world import BACKGROUND, RELATIONS
+from vlft.data.scenes.vocabulary import PUNCTUATION, words_of
+from vlft.data.scenes.world import BACKGROUND, COLORS, RELATIONS, SHAPES, SIZES, TEXTURES
 
 _ORDER_SETS = {"coco_karpathy_test": "val2014", "flickr30k_test": "flickr30k-images"}
+
+_TAGS = {
+    **dict.fromkeys((*SHAPES, "image"), "NN"),
+    **dict.fromkeys((*SIZES, *TEXTURES, *COLORS), "JJ"),
+    **dict.fromkeys(("a", "an", "the"), "DT"),
+    **dict.fromkeys(("is", "shows"), "VBZ"),
+    **dict.fromkeys(("above", "below", "of"), "IN"),
+    **dict.fromkeys(("left", "right"), "RB"),  # no adjectives: "left of" stays together
+    "there": "EX",
+    "and": "CC",
+    "which": "WDT",
+    **{mark: mark for mark in PUNCTUATION},
+}
+"""Every token of a caption of two objects or more to its Penn Treebank tag."""
 
 
 def write(folder: Path, world: World, indices: range) -> None:
@@ -38,9 +61,10 @@ def write(folder: Path, world: World, indices: range) -> None:
     attributes = [_case(folder, world, index, "attribute") for index in indices]
     write_json(attributes, folder / "visual_genome_attribution.json")
     for name, images in _ORDER_SETS.items():
-        write_json(
-            [_captioned(folder, world, index, images) for index in indices], folder / f"{name}.json"
-        )
+        captioned = [_captioned(folder, world, index, images) for index in indices]
+        write_json(captioned, folder / f"{name}.json")
+        texts = dict.fromkeys(text for record in captioned for text in record["caption"])
+        write_jsonl([_tagged(text) for text in texts], folder / f"{name}.tags.jsonl")
     rows = [_order_row(draw_in(world, index)) for index in indices]
     write_parquet(rows, folder / "coco_order/test-00000-of-00001.parquet")
 
@@ -87,11 +111,16 @@ def _surrounded(scene: Scene, left: int, top: int) -> Image.Image:
 
 
 def _captioned(folder: Path, world: World, index: int, images: str) -> dict[str, Any]:
-    """Make one record of an image with its captions; the dense one comes first."""
-    scene = draw_in(world, index)
+    """Make one record of an image with five captions, as COCO has; the dense one comes first."""
+    scene = draw_in(world, index, min_objects=2)
     image = f"{images}/{index:06}.png"
     write_image(scene, folder / image)
     return {"image": image, "caption": list(captions(scene)[:5])}
+
+
+def _tagged(text: str) -> dict[str, Any]:
+    tokens = words_of(text)
+    return {"caption": text, "tokens": tokens, "tags": [_TAGS[token] for token in tokens]}
 
 
 def _order_row(scene: Scene) -> dict[str, Any]:
