@@ -3,19 +3,21 @@ from pathlib import Path
 import pytest
 
 from vlft.errors import EvaluationError, RecipeError, UnknownNameError
-from vlft.evaluation import asking, mmra_prompts
+from vlft.evaluation import asking, mmeb_members, mmra_prompts
 from vlft.evaluation.benchmark import (
     benchmark_names,
     load_benchmark,
     load_suite,
     suite_names,
 )
+from vlft.evaluation.captions.tokenizers import TOKENIZERS
 from vlft.evaluation.metrics import NORMALIZATIONS
 from vlft.evaluation.mmra_parse import POLICIES
 from vlft.evaluation.options import EXTRACTIONS
 from vlft.evaluation.scorers import (
     SCORERS,
     caption_choice,
+    captioning,
     classification,
     multiple_choice,
     retrieval,
@@ -26,8 +28,9 @@ from vlft.recipe.shipped import find_shipped, list_shipped
 
 PROMPT_FORMATS = {
     "caption_choice": caption_choice.PROMPT_FORMATS,
-    "captioning": asking.PROMPT_FORMATS,
+    "captioning": {*asking.PROMPT_FORMATS, *captioning.PAIR_PROMPTS},
     "classification": classification.PROMPT_FORMATS,
+    "mmeb": mmeb_members.PROMPT_FORMATS,
     "mmra": mmra_prompts.PROMPT_FORMATS,
     "mmra_generate": mmra_prompts.PROMPT_FORMATS,
     "multiple_choice": multiple_choice.PROMPT_FORMATS,
@@ -75,7 +78,7 @@ def test_shipped_benchmarks_name_what_exists(name):
     assert spec.name.partition(":")[0] == name
     assert spec.scorer in SCORERS
     assert spec.prompt_format in PROMPT_FORMATS[spec.scorer]
-    assert spec.extraction in {*NORMALIZATIONS, *EXTRACTIONS, *POLICIES, "none"}
+    assert spec.extraction in {*NORMALIZATIONS, *EXTRACTIONS, *POLICIES, *TOKENIZERS, "none"}
     assert (spec.expected_n is None) == name.startswith("custom/")
 
 
@@ -147,6 +150,13 @@ def test_of_two_overrides_for_one_key_the_later_holds_and_names(declare):
     spec = load_benchmark("scenes/question_answering", [first, second])
     assert spec.data.seed == 8
     assert spec == load_benchmark("scenes/question_answering", [second])
+
+
+def test_a_part_of_the_data_sets_keeps_the_expected_number_of_all():
+    part = "data.datasets=[NIGHTS,RefCOCO]"
+    assert load_benchmark("mmeb/image", [part]).expected_n == 36000
+    assert load_benchmark("mmeb/image", [part, "expected_n=2000"]).expected_n == 2000
+    assert load_benchmark("mmeb/image", [part, "data.path=mine"]).expected_n is None
 
 
 def test_decoding_alone_keeps_the_expected_number():

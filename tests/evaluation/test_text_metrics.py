@@ -9,7 +9,6 @@ from vlft.evaluation.text_metrics import (
     anls,
     levenshtein,
     relaxed_accuracy,
-    rouge_l,
     token_f1,
     vqa_accuracy,
     vqa_normalized,
@@ -142,49 +141,24 @@ def test_token_f1(prediction, answers, value):
     assert token_f1(prediction, answers) == pytest.approx(value)
 
 
-# ROUGE-L
-
-
-def test_rouge_l_of_the_published_example():
-    """Lin 2004, section 3.1: S1 and S2 against R give 3/4 and 1/2."""
-    reference = "police killed the gunman"
-    # precision and recall are equal in both, so every beta gives the same F
-    assert rouge_l("police kill the gunman", [reference]) == pytest.approx(3 / 4)
-    assert rouge_l("the gunman kill police", [reference]) == pytest.approx(2 / 4)
-
-
-def test_rouge_l_weights_recall_by_beta():
-    precision, recall, squared = 1.0, 2 / 4, 1.2**2
-    value = (1 + squared) * precision * recall / (recall + squared * precision)
-    assert rouge_l("a b", ["a b c d"]) == pytest.approx(value)
-
-
-def test_rouge_l_takes_the_best_precision_and_the_best_recall():
-    # precision 2/2 with both, recall 2/4 with the first and 2/2 with the second
-    assert rouge_l("A cat.", ["a big cat sits", "a cat"]) == pytest.approx(1.0)
-
-
 # all of them
 
 
-METRICS = {**TEXT_METRICS, "rouge_l": rouge_l}
-
-
-@pytest.mark.parametrize("name", sorted(set(METRICS) - {"vqa_accuracy"}))
+@pytest.mark.parametrize("name", sorted(set(TEXT_METRICS) - {"vqa_accuracy"}))
 @given(prediction=WORDS, answers=ANSWERS, data=st.data())
 def test_a_metric_is_a_share_and_needs_no_order(name, prediction, answers, data):
-    judge = METRICS[name]
+    judge = TEXT_METRICS[name]
     value = judge(prediction, answers)
     assert 0 <= value <= 1
     assert judge(prediction, data.draw(st.permutations(answers))) == value
 
 
-@pytest.mark.parametrize("name", sorted(METRICS))
+@pytest.mark.parametrize("name", sorted(TEXT_METRICS))
 @pytest.mark.parametrize("answer", ["red", "a red car", "3.5", "two dogs"])
 def test_the_right_answer_gets_one(name, answer):
-    assert METRICS[name](answer, [answer] * 10) == pytest.approx(1.0)
+    assert TEXT_METRICS[name](answer, [answer] * 10) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("name", sorted(METRICS))
+@pytest.mark.parametrize("name", sorted(TEXT_METRICS))
 def test_another_word_gets_nothing(name):
-    assert METRICS[name]("umbrella", ["seven"] * 10) == 0
+    assert TEXT_METRICS[name]("umbrella", ["seven"] * 10) == 0

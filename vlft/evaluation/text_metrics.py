@@ -15,8 +15,6 @@ NUM_VQA_ANSWERS = 10
 
 ANLS_THRESHOLD = 0.5
 RELAXED_TOLERANCE = 0.05
-ROUGE_BETA = 1.2
-"""Weight of recall over precision in the captioning evaluation of COCO."""
 
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?\s*")
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -103,33 +101,6 @@ def token_f1(prediction: str, answers: Sequence[str]) -> float:
     return max(_f1(said, Counter(_squad_words(answer))) for answer in answers)
 
 
-def rouge_l(prediction: str, answers: Sequence[str]) -> float:
-    """Return ROUGE-L: an F score of the longest common subsequence of words.
-
-    Lin, "ROUGE", 2004, section 3, with several references as in COCO's captioning evaluation
-    (arXiv 1504.00325): the best precision and the best recall over all references, recall weighted
-    by 1.2. Words are lower case without punctuation, not those of the Penn Treebank tokenizer.
-    """
-    said = caption_words(prediction)
-    references = [caption_words(answer) for answer in answers]
-    common = [_longest_common(said, reference) for reference in references]
-    if not any(common):
-        return 0.0
-    precision = max(common) / len(said)
-    recall = max(
-        size / len(reference)
-        for size, reference in zip(common, references, strict=True)
-        if reference
-    )
-    squared = ROUGE_BETA**2
-    return (1 + squared) * precision * recall / (recall + squared * precision)
-
-
-def caption_words(text: str) -> list[str]:
-    """Return the words of a caption: lower case, without punctuation."""
-    return re.findall(r"\w+(?:'\w+)?", text.lower())
-
-
 TEXT_METRICS: dict[str, Callable[[str, Sequence[str]], float]] = {
     "anls": anls,
     "relaxed_accuracy": relaxed_accuracy,
@@ -192,13 +163,3 @@ def _f1(said: Counter[str], right: Counter[str]) -> float:
         return float(said == right)
     shared = (said & right).total()
     return 2 * shared / (said.total() + right.total())
-
-
-def _longest_common(one: Sequence[str], other: Sequence[str]) -> int:
-    row = [0] * (len(other) + 1)
-    for word in one:
-        diagonal = 0
-        for place, another in enumerate(other, start=1):
-            longest = diagonal + 1 if word == another else max(row[place], row[place - 1])
-            diagonal, row[place] = row[place], longest
-    return row[-1]

@@ -75,6 +75,39 @@ def stratified_interval(
     return Interval(method="bootstrap", level=level, low=float(low), high=float(high))
 
 
+def resampled_sums(rows: np.ndarray) -> np.ndarray:
+    """Return the sums of each column over bootstrap resamples of the rows.
+
+    For numbers that are no mean, such as a ratio of sums. The draws have a fixed seed, and the
+    order of the rows has no influence.
+
+    Args:
+        rows: One row of numbers per sample, at least one.
+
+    Returns:
+        ``RESAMPLES`` rows.
+    """
+    rows = rows[np.lexsort(rows.T)]
+    generator, size = np.random.default_rng(0), len(rows)
+    sums = np.empty((RESAMPLES, rows.shape[1]))
+    for start in range(0, RESAMPLES, RESAMPLES_AT_ONCE):
+        counts = [
+            np.bincount(generator.integers(0, size, size), minlength=size)
+            for _ in range(min(RESAMPLES_AT_ONCE, RESAMPLES - start))
+        ]
+        sums[start : start + len(counts)] = np.stack(counts) @ rows
+    return sums
+
+
+RESAMPLES_AT_ONCE = 50
+
+
+def percentile_interval(values: np.ndarray, *, level: float = LEVEL) -> Interval:
+    """Return the percentile interval of a number by what it came to on bootstrap resamples."""
+    low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
+    return Interval(method="bootstrap", level=level, low=float(low), high=float(high))
+
+
 def mcnemar(better: int, worse: int) -> float:
     """Return the two-sided p of McNemar's exact test.
 
