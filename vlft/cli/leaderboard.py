@@ -1,0 +1,56 @@
+"""``vlft leaderboard``: everybody's results as Markdown, CSV, JSON and one page of HTML."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from vlft.errors import UnknownNameError, unknown
+
+
+def run(
+    places: Sequence[str],
+    *,
+    out: str = "site",
+    published: str = "matching",
+    references: str | None = None,
+    samples: str = "copy",
+) -> None:
+    """Write a leaderboard; files that are left out are told on stderr, each with the reason.
+
+    Args:
+        places: Folders that are searched for results, or single files.
+        out: Folder to write.
+        published: Published tables to show: of benchmarks that something was measured on
+            (``matching``), ``all``, or ``none``.
+        references: Folder of published tables; None: those that come with vlft.
+        samples: ``copy`` sample files beside the page, ``link`` to where they are, or ``none``.
+
+    Raises:
+        UnknownNameError: An option has no such value.
+        EvaluationError: A place is not there, or holds no result that can be used.
+        RunDirectoryError: The disk is full.
+    """
+    from vlft.leaderboard.samples import How
+    from vlft.leaderboard.site import Published, build
+
+    for option, value, kind in (
+        ("--published", published, Published),
+        ("--samples", samples, How),
+    ):
+        if value not in get_args(kind):
+            raise UnknownNameError(unknown(f"value of {option}", value, get_args(kind)))
+    site = build(
+        [Path(place) for place in places],
+        Path(out),
+        published=published,  # pyrefly: ignore[bad-argument-type]  checked above
+        references=None if references is None else Path(references),
+        samples=samples,  # pyrefly: ignore[bad-argument-type]  checked above
+    )
+    for one in site.skipped:
+        what = "cannot be used" if one.damaged else "left out"
+        sys.stderr.write(f"{what}: {one.file}: {one.reason}\n")
+    tables = site.leaderboard.tables
+    rows = sum(len(table.rows) for table in tables)
+    print(f"{rows} rows in {len(tables)} tables; {len(site.skipped)} files left out")
+    print("\n".join(f"written: {path}" for path in site.files))

@@ -1,0 +1,166 @@
+"""From entries to tables: what ranks with what, in which order, and what is out of date.
+
+Two entries share a table when every field of their keys is equal; only the coverage may differ.
+Within a table
+
+- the best value has rank 1. Values that are equal to the last bit share a rank, and the next rank
+  counts them all: 1, 2, 2, 4
+- limited entries follow without a rank, as does every entry of a table whose metric has no known
+  direction
+- of several results of one model the newest counts, and the older ones are listed beside it. One
+  model is: equal checksum of the weights, equal adapter settings, equal settings of its input. A
+  result without a checksum replaces nothing, unless it is the very same result in two files
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from vlft.leaderboard.entries import Entry, Origin, Row, Span, Table
+
+SETTINGS = ("resolution", "chat_template", "visual_tokens_per_image")
+"""Recorded facts in which one model can be measured in several ways on purpose."""
+
+ORIGINS: tuple[Origin, ...] = ("vlft", "mmeb_report", "lmms_eval", "published")
+"""Order of the tables of a benchmark."""
+
+GENERATED = "scenes/"
+"""Benchmarks on the generated world; they come last, and are marked."""
+
+
+def tables_of(entries: Iterable[Entry]) -> tuple[Table, ...]:
+    """Return all tables, by benchmark and origin, larger ones first; the generated world last.
+
+    Args:
+        entries: Without those that are not applicable.
+    """
+    together: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        together[_text(entry.key)].append(entry)
+    tables = [_table(group) for group in together.values()]
+    tables.sort(key=_place)
+    return tuple(_compared(table, tables) for table in tables)
+
+
+def is_generated(benchmark: str) -> bool:
+    """Whether a benchmark is drawn by vlft itself."""
+    return benchmark.startswith(GENERATED)
+
+
+def ranked(entries: Sequence[Entry]) -> tuple[Row, ...]:
+    """Return entries of one table in their order, with ranks.
+
+    Args:
+        entries: With equal keys.
+    """
+    direction = entries[0].main.direction
+    sign = 1 if direction == "lower" else -1
+
+    def place(entry: Entry) -> tuple[bool, float, str, str]:
+        limited = entry.status != "full"
+        return (limited, sign * entry.main.value, entry.model.name, entry.file)
+
+    ordered = sorted(entries, key=place)
+    full = [entry for entry in ordered if entry.status == "full"]
+    ranks = _ranks([entry.main.value for entry in full]) if direction is not None else []
+    leaders = [entry for entry, rank in zip(full, ranks, strict=False) if rank == 1]
+    rows = []
+    for index, entry in enumerate(ordered):
+        rank = ranks[index] if index < len(ranks) else None
+        rows.append(
+            Row(
+                rank=rank,
+                tied=rank is not None and ranks.count(rank) > 1,
+                near_leader=rank is not None
+                and rank > 1
+                and any(_overlap(entry.main.interval, one.main.interval) for one in leaders),
+                entry=entry,
+            )
+        )
+    return tuple(rows)
+
+
+def newest(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Return the entries that count, and those that a newer one of the same model replaces."""
+    same: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        same[_identity(entry)].append(entry)
+    kept, old = [], []
+    for group in same.values():
+        first, *rest = sorted(group, key=_age)
+        kept.append(first)
+        old += rest
+    return kept, sorted(old, key=lambda entry: (entry.model.name, _age(entry)))
+
+
+def _table(entries: Sequence[Entry]) -> Table:
+    kept, old = newest(entries)
+    first = entries[0]
+    note = None
+    if first.main.direction is None:
+        note = "no ranks: the source does not say which direction is better"
+    return Table(
+        origin=first.origin, key=first.key, note=note, rows=ranked(kept), superseded=tuple(old)
+    )
+
+
+def _ranks(values: Sequence[float]) -> list[int]:
+    """Return ranks of sorted values; equal ones share the first of theirs."""
+    ranks: list[int] = []
+    for index, value in enumerate(values):
+        ranks.append(ranks[-1] if index and value == values[index - 1] else index + 1)
+    return ranks
+
+
+def _overlap(one: Span | None, other: Span | None) -> bool:
+    return one is not None and other is not None and one.low <= other.high and other.low <= one.high
+
+
+def _identity(entry: Entry) -> str:
+    """Return what two results of one model under one protocol have in common."""
+    model = entry.model
+    if model.weights is None:
+        return _text(entry.model_dump(mode="json", exclude={"file", "samples"}))
+    settings = [entry.recorded.get(name) for name in SETTINGS]
+    return _text([model.weights, model.adapter, settings, entry.status])
+
+
+def _age(entry: Entry) -> tuple[float, str]:
+    """Sort the newest first; dates that cannot be read are older than all others."""
+    try:
+        date = datetime.fromisoformat(entry.date or "")
+    except ValueError:
+        return (float("inf"), entry.file)
+    return (-(date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp(), entry.file)
+
+
+def _place(table: Table) -> tuple[bool, bool, str, int, int, str]:
+    size = sum(row.rank is not None for row in table.rows)
+    return (
+        is_generated(table.benchmark),
+        table.origin == "lmms_eval",
+        table.benchmark,
+        ORIGINS.index(table.origin),
+        -size,
+        _text(table.key),
+    )
+
+
+def _compared(table: Table, tables: Sequence[Table]) -> Table:
+    """Say in which fields a table differs from others of its benchmark and origin."""
+    others = [
+        other.key
+        for other in tables
+        if (other.benchmark, other.origin) == (table.benchmark, table.origin)
+    ]
+    differs = tuple(
+        name
+        for name, value in table.key.items()
+        if any(other.get(name) != value for other in others)
+    )
+    return table.model_copy(update={"differs": differs})
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
