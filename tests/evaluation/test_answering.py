@@ -38,6 +38,7 @@ class Counting:
         return torch.stack([torch.tensor([float(image.size[0]), 0.0]) for image in images])
 
 
+# 50 texts: six batches of eight (four times as many texts as images) and one of two
 TEXTS = [EmbedText("x" * (1 + number % 17) + str(number)) for number in range(50)]
 
 
@@ -78,7 +79,7 @@ def test_keys_are_the_same_in_every_process():
 
 def test_batches_depend_on_the_requests_alone():
     shuffled = random.Random(0).sample(TEXTS * 2, 100)
-    one, other = in_batches(TEXTS, 8), in_batches(shuffled, 8)
+    one, other = in_batches(TEXTS, 2), in_batches(shuffled, 2)
     assert one == other
     assert [len(batch) for batch in one] == [8] * 6 + [2]
     lengths = [request.length for batch in one for request in batch]
@@ -98,7 +99,7 @@ def test_kinds_and_prompts_with_and_without_images_are_asked_apart():
 
 def test_each_different_request_is_asked_once():
     model = Counting()
-    answers = ask_all(model, TEXTS * 3, batch_size=8)
+    answers = ask_all(model, TEXTS * 3, batch_size=2)
     asked = [text for batch in model.batches for text in batch]
     assert len(asked) == len(set(asked)) == 50
     assert values(answers)[:, 0].astype(int).tolist() == [len(request.text) for request in TEXTS]
@@ -118,7 +119,7 @@ def test_a_part_of_an_image_is_cut_out():
 # the log
 
 
-def run(folder, model, batch_size=8, facts=None, processes=None):
+def run(folder, model, batch_size=2, facts=None, processes=None):
     log = open_log(folder, "mine", facts or {"model": "one"}, processes or Processes())
     return ask_all(model, TEXTS, batch_size=batch_size, log=log)
 
@@ -128,7 +129,7 @@ def lines(folder):
 
 
 def test_a_measurement_that_was_stopped_anywhere_goes_on_and_asks_nothing_twice(tmp_path):
-    whole = values(ask_all(Counting(), TEXTS, batch_size=8))
+    whole = values(ask_all(Counting(), TEXTS, batch_size=2))
     for stop in range(7):
         folder, first, second = tmp_path / str(stop), Counting(fail_after=stop), Counting()
         with pytest.raises(KeyboardInterrupt):
@@ -244,8 +245,8 @@ def test_every_batch_belongs_to_one_process(tmp_path):
     parts = []
     for rank in range(3):
         model = Counting()
-        ask_all(model, TEXTS, batch_size=8, processes=Together(rank, 3))
+        ask_all(model, TEXTS, batch_size=2, processes=Together(rank, 3))
         parts += model.batches
     assert sorted(map(tuple, parts)) == sorted(
-        tuple(request.text for request in batch) for batch in in_batches(TEXTS, 8)
+        tuple(request.text for request in batch) for batch in in_batches(TEXTS, 2)
     )

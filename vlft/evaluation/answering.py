@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from vlft.evaluation.capabilities import TEXTS_PER_IMAGE
 from vlft.evaluation.log import Log
 from vlft.evaluation.processes import ALONE, Processes
 from vlft.evaluation.requests import (
@@ -111,7 +112,7 @@ def in_batches(requests: Iterable[Request], batch_size: int) -> list[list[Reques
 
     Args:
         requests: In any order, with any repetitions.
-        batch_size: Most requests of a batch.
+        batch_size: Most requests of a batch; of texts alone, ``TEXTS_PER_IMAGE`` times as many.
     """
     different = {request.key: request for request in requests}
 
@@ -123,7 +124,9 @@ def in_batches(requests: Iterable[Request], batch_size: int) -> list[list[Reques
         sorted(different.values(), key=order), key=lambda request: request.batched_with
     ):
         rows = list(alike)
-        batches += [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        texts = isinstance(rows[0], EmbedText)
+        size = batch_size * TEXTS_PER_IMAGE if texts else batch_size
+        batches += [rows[start : start + size] for start in range(0, len(rows), size)]
     return batches
 
 

@@ -35,6 +35,9 @@ from vlft.types import Backbone, Likelihood, Prompt
 
 Item = TypeVar("Item")
 
+TEXTS_PER_IMAGE = 4
+"""Texts that share a batch where one image would: a text tower sees far fewer tokens."""
+
 
 @dataclass(frozen=True)
 class GenerativeModel:
@@ -254,7 +257,7 @@ class ContrastiveModel:
                 model.get_text_features(
                     **_placed(collate.texts(encode(batch)), model)
                 ).pooler_output
-                for batch in batched(texts, self.batch_size)
+                for batch in batched(texts, self.batch_size * TEXTS_PER_IMAGE)
             ]
         return _unit_length(parts)
 
