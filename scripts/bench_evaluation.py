@@ -1,0 +1,252 @@
+"""Bar B7: the harness against a loop that asks one case at a time, and against mteb.
+
+    python scripts/bench_evaluation.py [--rounds 5] [--cases 400] [--only tiny,b32,repeated,mteb]
+
+All sides score the same generated images and captions in ARO's layout with the same weights, in
+turn (A B A B ...) in one process, first round dropped. The loop opens an image, has the model's own
+processor make tensors of it and of the case's captions, and calls the model: what a script of
+one's own does. Scores must agree. A/A is the base against itself: a ratio counts only if A/A is
+within half of its margin.
+
+Goals: loop / harness >= 4 on a tiny CLIP, >= 1.7 on a ViT-B/32, >= 4 with repeated images (five
+captions per image); harness / mteb <= 0.5, same micro score; loop / harness from its log >= 20.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import set_seed
+
+from vlft.backbones import build
+from vlft.data import open_dataset
+from vlft.data.images import open_image
+from vlft.evaluation.benchmark import BenchmarkSpec, load_benchmark
+from vlft.evaluation.driver import evaluate
+from vlft.evaluation.places import placed
+from vlft.recipe.backbone import Clip
+from vlft.types import Backbone
+
+VG, ORDER = "scenes/aro_vg_relation", "scenes/aro_coco_order"
+SPLIT = "test"
+
+
+class Side(NamedTuple):
+    """One way of measuring.
+
+    Attributes:
+        name: What the table calls it.
+        measure: Does it; returns the micro accuracy.
+        goal: Smallest ratio of the loop's time (for mteb: of mteb's) to this one's.
+    """
+
+    name: str
+    measure: Callable[[], float]
+    goal: float | None = None
+
+
+def host(config: str) -> Backbone:
+    """Build a CLIP with random weights; a large one has small outputs otherwise."""
+    set_seed(0)
+    backbone = build(Clip(type="clip", config=config))
+    backbone.model.eval()
+    return backbone
+
+
+def one_by_one(backbone: Backbone, spec: BenchmarkSpec) -> float:
+    """Score the cases with a plain loop."""
+    spec = placed(spec)
+    records = open_dataset(spec.data)
+    right = 0
+    with torch.inference_mode():
+        for index in range(len(records)):
+            record: Any = records[index]
+            image = open_image(record.image, dataset=spec.name, record_id=record.id)
+            texts = [record.text, *negatives(record)]
+            inputs = backbone.processor(
+                text=texts, images=image, return_tensors="pt", padding=True, truncation=True
+            )
+            values = backbone.model(**inputs).logits_per_image[0].tolist()
+            ties_win = spec.tie_rule == "for_model"
+            right += all(
+                values[0] > wrong or (ties_win and values[0] == wrong) for wrong in values[1:]
+            )
+    return right / len(records)
+
+
+def negatives(record: Any) -> list[str]:
+    """Return the wrong captions of a case."""
+    return record.meta.get("negatives") or [record.meta["negative"]]
+
+
+def harness(backbone: Backbone, spec: BenchmarkSpec, log: Path | None = None) -> float:
+    """Score the cases with the harness."""
+    result, _ = evaluate(backbone, spec, progress=False, log_folder=log)
+    return next(metric.value for metric in result.metrics if metric.name == "accuracy")
+
+
+def mteb_task(spec: BenchmarkSpec) -> Any:
+    """Return mteb's own task of VG-Relation with the cases of a benchmark.
+
+    mteb does not cut images to their box, so they are cut beforehand.
+    """
+    import datasets
+    import mteb
+
+    spec = placed(spec)
+    records = open_dataset(spec.data)
+    rows: dict[str, list[Any]] = {"image": [], "true_caption": [], "false_caption": []}
+    for index in range(len(records)):
+        record: Any = records[index]
+        rows["image"].append(open_image(record.image, dataset=spec.name, record_id=record.id))
+        rows["true_caption"].append(record.text)
+        rows["false_caption"].append(negatives(record)[0])
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "true_caption": datasets.Value("string"),
+            "false_caption": datasets.Value("string"),
+        }
+    )
+    task = mteb.get_task("AROVisualRelation")
+    task.dataset = datasets.DatasetDict({SPLIT: datasets.Dataset.from_dict(rows, features)})
+    task.data_loaded = True
+    return task
+
+
+def mteb_score(task: Any, model: Any) -> float:
+    """Score the cases with mteb."""
+    import mteb
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = mteb.evaluate(
+            model,
+            task,
+            encode_kwargs={"batch_size": 32, "show_progress_bar": False},
+            cache=None,
+            show_progress_bar=False,
+        )
+    return found.task_results[0].scores[SPLIT][0]["text_acc"]
+
+
+def compare(title: str, base: Side, sides: Sequence[Side], rounds: int) -> list[dict[str, Any]]:
+    """Time sides in turn against a base, print a line for each, and return the raw values."""
+    everything = [base, *sides, base._replace(name=f"{base.name} (A/A)")]
+    times: list[list[float]] = [[] for _ in everything]
+    values = [0.0] * len(everything)
+    for turn in range(rounds + 1):
+        for place, side in enumerate(everything):
+            start = time.perf_counter()
+            values[place] = side.measure()
+            if turn:  # the first round warms caches
+                times[place].append(time.perf_counter() - start)
+    assert len({round(value, 9) for value in values}) == 1, f"{title}: scores differ: {values}"
+    found = []
+    spread = statistics.median(a / b for a, b in zip(times[-1], times[0], strict=True))
+    for side, taken in zip(everything[1:-1], times[1:-1], strict=True):
+        ratio = statistics.median(a / b for a, b in zip(times[0], taken, strict=True))
+        verdict = "" if side.goal is None else ("met" if ratio >= side.goal else "MISSED")
+        print(
+            f"{title:<22} {base.name} / {side.name:<22} {ratio:8.2f}   goal {side.goal or '-':>4}  "
+            f"{verdict:<7} A/A {spread:.2f}   score {values[0]:.4f}",
+            flush=True,
+        )
+        found.append(
+            {
+                "case": title,
+                "base": base.name,
+                "side": side.name,
+                "ratio": ratio,
+                "goal": side.goal,
+                "a_a": spread,
+                "score": values[0],
+                "seconds": {base.name: times[0], side.name: taken, "a_a": times[-1]},
+            }
+        )
+    return found
+
+
+def against_loop(
+    title: str, config: str, benchmark: str, cases: int, goal: float, rounds: int
+) -> list[dict[str, Any]]:
+    """Compare harness and log with the loop."""
+    backbone = host(config)
+    spec = load_benchmark(benchmark, [f"world.num_samples={cases}"])
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder)
+        harness(backbone, spec, log)
+        return compare(
+            title,
+            Side("loop", lambda: one_by_one(backbone, spec)),
+            [
+                Side("harness", lambda: harness(backbone, spec), goal),
+                Side("harness from its log", lambda: harness(backbone, spec, log), 20),
+            ],
+            rounds,
+        )
+
+
+def against_mteb(cases: int, rounds: int) -> list[dict[str, Any]]:
+    """Compare the harness with mteb's task on one checkpoint, tiny and ViT-B/32."""
+    from mteb.models.model_implementations.clip_models import CLIPModel
+
+    found = []
+    for title, config, number in (
+        ("mteb, tiny", "tiny_clip", cases),
+        ("mteb, B/32", "clip_vit_b32", cases // 4),
+    ):
+        backbone = host(config)
+        spec = load_benchmark(VG, [f"world.num_samples={number}"])
+        with tempfile.TemporaryDirectory() as folder:
+            backbone.model.save_pretrained(folder)
+            backbone.processor.save_pretrained(folder)
+            model = CLIPModel(folder, revision="main", device="cpu")
+        task = mteb_task(spec)
+        found += compare(
+            title,
+            Side("mteb", lambda task=task, model=model: mteb_score(task, model)),
+            [Side("harness", lambda b=backbone, s=spec: harness(b, s), 2.0)],
+            rounds,
+        )
+    return found
+
+
+def main() -> int:
+    """Print a line per comparison and a JSON record; the exit status says whether all are met."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cases", type=int, default=400)
+    parser.add_argument("--only", default="tiny,b32,repeated,mteb")
+    given = parser.parse_args()
+    cases, rounds, found = given.cases, given.rounds, []
+    wanted = given.only.split(",")
+    if "tiny" in wanted:
+        found += against_loop("tiny CLIP", "tiny_clip", VG, cases, 4, rounds)
+    if "b32" in wanted:
+        found += against_loop("ViT-B/32", "clip_vit_b32", VG, cases // 4, 1.7, rounds)
+    if "repeated" in wanted:
+        found += against_loop("tiny, repeated images", "tiny_clip", ORDER, cases // 5, 4, rounds)
+        found += against_loop(
+            "B/32, repeated images", "clip_vit_b32", ORDER, cases // 20, 4, rounds
+        )
+    if "mteb" in wanted:
+        found += against_mteb(cases, rounds)
+    print(
+        json.dumps(
+            {"bar": "B7", "rounds": rounds, "threads": torch.get_num_threads(), "found": found}
+        )
+    )
+    return 0 if all(one["goal"] is None or one["ratio"] >= one["goal"] for one in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
