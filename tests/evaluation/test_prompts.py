@@ -1,8 +1,10 @@
 import pytest
 
+from vlft.backbones import build
 from vlft.data.chat import ChatFormat
 from vlft.errors import EvaluationError
 from vlft.evaluation.prompts import continued, image_markup
+from vlft.recipe.backbone import ImageTextToText
 from vlft.types import Message, Prompt
 
 ASKED = Prompt((Message("user", ("what color?",)),))
@@ -82,5 +84,16 @@ def test_an_answer_that_the_template_does_not_write_is_refused(chat, template, a
         continued(chat(template), ASKED, [answer])
 
 
-def test_the_marks_of_an_image_are_read_off_the_template(host):
-    assert image_markup(ChatFormat(host("tiny_llava").processor)).count("<image>") == 1
+@pytest.mark.parametrize(
+    ("config", "markup"),
+    [
+        ("tiny_llava", "<image>"),
+        ("tiny_smolvlm", "<image>"),  # its template drops a blank beside an image
+        ("tiny_paligemma", "<image>"),  # images come before everything else
+        ("tiny_internvl", "<IMG_CONTEXT>"),  # its template adds a line end
+        ("tiny_qwen2_5_vl", "<|vision_start|><|image_pad|><|vision_end|>"),
+    ],
+)
+def test_the_marks_of_an_image_are_read_off_the_template(config, markup):
+    backbone = build(ImageTextToText(type="image_text_to_text", config=config))
+    assert image_markup(ChatFormat(backbone.processor)) == markup

@@ -11,6 +11,7 @@ from vlft.data.readers.aro_order import AroOrderDataset
 from vlft.data.readers.caption_pairs import CaptionPairsDataset
 from vlft.data.readers.labeled import LabeledDataset
 from vlft.data.readers.messages import MessagesDataset
+from vlft.data.readers.mmeb import MmebDataset
 from vlft.data.readers.mmra import MmraDataset
 from vlft.data.readers.pairs import PairsDataset
 from vlft.data.readers.question_answer import QuestionAnswerDataset
@@ -35,6 +36,7 @@ DATASETS: Mapping[str, Callable[[Any], Records]] = {
     "aro": AroDataset,
     "aro_order": AroOrderDataset,
     "caption_pairs": CaptionPairsDataset,
+    "mmeb": MmebDataset,
     "mmra": MmraDataset,
 }
 """Readers by the ``type`` of a data section."""

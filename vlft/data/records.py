@@ -1,4 +1,4 @@
-"""The canonical records: every data set gives conversations, image-text pairs or labeled images.
+"""The canonical records: conversations, image-text pairs, labeled images, or rankings.
 
 A record is light: text, and references to images that are opened in the data-loading workers.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
 from PIL.Image import Image
 
 from vlft.types import Message
@@ -92,12 +93,52 @@ class Labeled:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
-Record: TypeAlias = Conversation | Pair | Labeled
+@dataclass(frozen=True)
+class Item:
+    """A text, an image, or both.
+
+    Attributes:
+        text: As the data set writes it; a mark in it may say where the image belongs.
+        image: The image; None: there is none.
+        instruction: What the item is for, where the data set keeps that apart from the text; None:
+            the text says it.
+    """
+
+    text: str
+    image: ImageRef | None = None
+    instruction: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """A query and its candidates, of which the first one is right.
+
+    Attributes:
+        id: Names the record in messages to the user.
+        query: What is asked.
+        pool: The different candidates of all queries of a data set, which share it.
+        candidates: Places in the pool, at least one; the data set may list a candidate twice.
+        meta: What else the data set says, as plain values.
+    """
+
+    id: str
+    query: Item
+    pool: tuple[Item, ...]
+    candidates: np.ndarray
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+Record: TypeAlias = Conversation | Pair | Labeled | Ranking
 
 
 def images_of(record: Record) -> tuple[ImageRef, ...]:
     """The images of a record, in order."""
-    return record.images if isinstance(record, Conversation) else (record.image,)
+    if isinstance(record, Conversation):
+        return record.images
+    if isinstance(record, Ranking):
+        items = (record.query, *(record.pool[place] for place in record.candidates))
+        return tuple(item.image for item in items if item.image is not None)
+    return (record.image,)
 
 
 def count_of_images(number: int) -> str:

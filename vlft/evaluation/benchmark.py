@@ -24,6 +24,9 @@ from vlft.recipe.section import Section
 from vlft.recipe.shipped import find_shipped, list_shipped
 from vlft.recipe.yaml_file import read_yaml
 
+PART = {"datasets"}
+"""Fields of a data section that choose among the declared data sets."""
+
 SUITES = "suites/"
 REFERENCES = "references/"
 """Folders of ``eval/`` that hold no benchmarks: suites, and published results."""
@@ -147,7 +150,7 @@ def load_benchmark(name_or_path: str, overrides: Sequence[str] = ()) -> Benchmar
     root = read_layers(path)
     changes = override_layer(overrides)
     held = {parse_override(text)[0]: text for text in overrides}
-    if changes.value.keys() & {"data", "world"}:
+    if "world" in changes.value or _other_data(changes):
         # Other data have another size; one that is given with them holds.
         root = merge(root, Node({"expected_n": Node(None, changes.origin)}, root.origin))
     if changes.value:
@@ -167,6 +170,12 @@ def load_suite(name: str, overrides: Sequence[str] = ()) -> tuple[BenchmarkSpec,
     path = find_shipped("eval", f"{SUITES}{name}")
     suite = _section(Suite, read_yaml(path, shown=shown(path)))
     return tuple(load_benchmark(benchmark, overrides) for benchmark in suite.benchmarks)
+
+
+def _other_data(changes: Node) -> bool:
+    """Whether the data are others. A part of the same keeps their size: its result is limited."""
+    data = changes.value.get("data")
+    return data is not None and (not isinstance(data.value, dict) or set(data.value) != PART)
 
 
 def _find(name_or_path: str) -> tuple[Path, str]:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from PIL.Image import Image
 
 from vlft.data.images import open_image
-from vlft.data.records import Conversation, ImageRef, Record, Records, images_of
+from vlft.data.records import Conversation, ImageRef, Ranking, Record, Records, images_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ def light_record(records: Records, index: int, *, max_pixels: int) -> Record:
         RecordError: The record does not have the declared form.
     """
     record = records[index]
+    if isinstance(record, Ranking):
+        return record  # its images are files, and its candidates are shared already
     refs = tuple(
         _light(ref, Reread(records, index, number, max_pixels))
         for number, ref in enumerate(images_of(record))

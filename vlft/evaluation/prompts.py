@@ -93,11 +93,14 @@ def continued(chat: ChatFormat, prompt: Prompt, continuations: Sequence[str]) ->
 
 
 def image_markup(chat: ChatFormat) -> str:
-    """Return what the host's chat template writes for an image before a text."""
-    text = chat.render([Message("user", (_PROBE,))])
-    shown = chat.render([Message("user", (0, _PROBE))])
-    start = next((at for at, (a, b) in enumerate(zip(text, shown, strict=False)) if a != b), 0)
-    return shown[start : start + len(shown) - len(text)]
+    """Return what the host's chat template writes for an image, without blanks around it."""
+    text = chat.render([Message("user", (_PROBE,))]).partition(_PROBE)[0]
+    shown = chat.render([Message("user", (0, _PROBE))]).partition(_PROBE)[0]
+    if shown.endswith(text):  # the image comes before everything else
+        return shown.removesuffix(text).strip()
+    pairs = enumerate(zip(text, shown, strict=False))
+    start = next((at for at, (one, other) in pairs if one != other), len(text))
+    return shown[start:].strip()
 
 
 _PROBE = "vlftprobe"

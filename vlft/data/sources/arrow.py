@@ -36,6 +36,10 @@ class ArrowSource:
     def __len__(self) -> int:
         return len(self._table)
 
+    def as_table(self) -> "pyarrow.Table":
+        """Return all rows at once."""
+        return self._table[:]
+
     def __getitem__(self, index: int) -> Row:
         """Read one row; classes stored as numbers come by their names.
 

@@ -4,6 +4,7 @@ from vlft.evaluation.scorer import Scorer
 from vlft.evaluation.scorers.caption_choice import CAPTION_CHOICE
 from vlft.evaluation.scorers.captioning import CAPTIONING
 from vlft.evaluation.scorers.classification import CLASSIFICATION
+from vlft.evaluation.scorers.mmeb import MMEB
 from vlft.evaluation.scorers.mmra import MMRA, MMRA_GENERATE
 from vlft.evaluation.scorers.multiple_choice import MULTIPLE_CHOICE, OPTION_LIKELIHOOD
 from vlft.evaluation.scorers.question_answering import QUESTION_ANSWERING
@@ -14,6 +15,7 @@ SCORERS: dict[str, Scorer] = {
     "caption_choice": CAPTION_CHOICE,
     "captioning": CAPTIONING,
     "classification": CLASSIFICATION,
+    "mmeb": MMEB,
     "mmra": MMRA,
     "mmra_generate": MMRA_GENERATE,
     "multiple_choice": MULTIPLE_CHOICE,

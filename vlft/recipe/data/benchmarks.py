@@ -66,8 +66,10 @@ class Mmeb(FileDataset):
 
     type: Literal["mmeb"]
     """Format of a row."""
-    datasets: tuple[str, ...]
-    """Names of the data sets, each a folder below ``path``."""
+    datasets: tuple[str, ...] = Field(min_length=1)
+    """Names of the data sets, each a folder below ``path`` or a configuration of the Hub's set."""
+    revision: str | None = None
+    """Commit, tag or branch of a Hub data set; null: its newest, which is not reproducible."""
 
 
 BenchmarkData: TypeAlias = Annotated[

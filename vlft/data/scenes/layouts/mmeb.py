@@ -86,7 +86,7 @@ def text_to_image(images: Path, name: str, scenes: Sequence[Scene]) -> list[Row]
 
 def image_to_image(images: Path, name: str, scenes: Sequence[Scene]) -> list[Row]:
     """Find the mirrored image; the other views of it are among the candidates."""
-    target = f"{MARKER}represent the given image.\n"
+    target = f"{MARKER}represent the given image."  # without a line end, as in the real rows
     rows = []
     for scene in scenes:
         views = {view: seen(scene) for view, seen in VIEWS.items() if view != "same"}
@@ -102,7 +102,7 @@ def image_to_image(images: Path, name: str, scenes: Sequence[Scene]) -> list[Row
 
 def grounding(images: Path, name: str, scenes: Sequence[Scene]) -> list[Row]:
     """Find the part of an image that shows one object, among parts of all images."""
-    target = f"{MARKER}represent the given part of the image.\n"
+    target = f"{MARKER}represent the given part of the image."
     parts = {
         (scene.index, thing.name): (target, _save_cell(scene, thing, images, name))
         for scene in scenes
