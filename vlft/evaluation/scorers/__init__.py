@@ -9,6 +9,7 @@ from vlft.evaluation.scorers.mmra import MMRA, MMRA_GENERATE
 from vlft.evaluation.scorers.multiple_choice import MULTIPLE_CHOICE, OPTION_LIKELIHOOD
 from vlft.evaluation.scorers.question_answering import QUESTION_ANSWERING
 from vlft.evaluation.scorers.retrieval import RETRIEVAL
+from vlft.evaluation.scorers.scienceqa import SCIENCEQA, SCIENCEQA_LIKELIHOOD
 from vlft.evaluation.scorers.short_answers import SHORT_ANSWERS
 
 SCORERS: dict[str, Scorer] = {
@@ -22,6 +23,8 @@ SCORERS: dict[str, Scorer] = {
     "option_likelihood": OPTION_LIKELIHOOD,
     "question_answering": QUESTION_ANSWERING,
     "retrieval": RETRIEVAL,
+    "scienceqa": SCIENCEQA,
+    "scienceqa_likelihood": SCIENCEQA_LIKELIHOOD,
     "short_answers": SHORT_ANSWERS,
 }
 """Name to scorer."""

@@ -1,7 +1,7 @@
 """Data sets in files on disk or on the Hub: ``type`` is the format, the path's form the container.
 
-Every format but ScienceQA's own layout reads from every container: JSONL, a JSON list, CSV, TSV,
-Parquet, Arrow, a folder of ``save_to_disk``, and a data set of the Hub.
+Every format but ScienceQA's reads from every container: JSONL, a JSON list, CSV, TSV, Parquet,
+Arrow, a folder of ``save_to_disk``, and a data set of the Hub.
 """
 
 from typing import Literal
@@ -132,9 +132,28 @@ class LabeledImages(RowDataset):
 
 
 class ScienceQA(FileDataset):
-    """ScienceQA's own layout: ``problems.json``, optional ``pid_splits.json``, ``images/``."""
+    """ScienceQA: ``problems.json``, optional ``pid_splits.json``, ``images/``; or its Hub copy.
+
+    The Hub copy (``hub:derek-thomas/ScienceQA``, its Parquet files, or a folder with them) holds no
+    ids: its records are called by their rows.
+    """
 
     type: Literal["scienceqa"]
     """File format."""
     split: Literal["train", "val", "test", "minitrain", "minival", "minitest", "trainval"] = "train"
-    """Split by name, as in ``pid_splits.json``."""
+    """Split by name, as in ``pid_splits.json``; the "mini" ones need that file."""
+    captions: str | None = None
+    """``captions.json``, whose captions become part of a record's facts; null: none."""
+    shots: tuple[str, ...] = ()
+    """Ids of training problems that a benchmark shows as examples, in this order."""
+    revision: str | None = None
+    """Commit, tag or branch of the Hub copy; null: its newest, which is not reproducible."""
+
+    @model_validator(mode="after")
+    def _hub_fields(self) -> "ScienceQA":
+        if self.revision is not None and not self.path.startswith(HUB):
+            raise Contradiction(
+                "revision",
+                "only the Hub copy has it: write path: hub:derek-thomas/ScienceQA, or leave it out",
+            )
+        return self

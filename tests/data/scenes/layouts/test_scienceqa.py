@@ -37,6 +37,13 @@ def test_contexts_subjects_and_grades_fill_every_score_column(written):
     assert min(grades) <= 6 < max(grades) <= 12
 
 
+def test_topics_belong_to_one_subject_each(written):
+    records = load(written("scienceqa"), "problems.json").values()
+    subjects = {record["topic"]: record["subject"] for record in records}
+    assert len(subjects) > 3
+    assert all(subjects[record["topic"]] == record["subject"] for record in records)
+
+
 def test_splits_name_every_problem_once(written):
     problems = load(written("scienceqa"), "problems.json")
     splits = load(written("scienceqa"), "pid_splits.json")

@@ -9,6 +9,7 @@ The four kinds of context take turns: image, image and hint, hint alone, neither
 image is a fact about shapes; a hint alone is the scene in words, and enough to answer.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ _SUBJECTS = {
     "language science": ("shape", "coarse_shape", *TEXT_ONLY),
 }
 """Subject to question types; which goes where is arbitrary, but all nine score columns fill."""
+
+_TOPICS = {
+    "attributes": ("color", "size", "texture"),
+    "comparison": ("compare", "same_color", "same_texture"),
+    "location": ("position", "row", "column", "relation"),
+    "number": ("count", "exists"),
+    "shapes": ("shape", "coarse_shape"),
+    "words": TEXT_ONLY,
+}
+"""Topic to question types; a topic belongs to one subject, as in the real data."""
 
 _TOLD = ("color", "shape", "coarse_shape", "size", "texture")
 """Types that the dense caption of any scene answers."""
@@ -71,8 +82,8 @@ def _problem(world: World, index: int, split: str, context: str) -> tuple[Scene,
         "image": "image.png" if context.startswith("image") else None,
         "task": "yes or no" if question.options == YES_NO else "closed choice",
         "grade": f"grade{1 + draws.below(12, 'grade')}",
-        "subject": next(name for name, types in _SUBJECTS.items() if question.type in types),
-        "topic": "shapes",
+        "subject": _of(question.type, _SUBJECTS),
+        "topic": _of(question.type, _TOPICS),
         "category": question.type,
         "skill": question.type,
         "lecture": " ".join(f"{article(fine)} is {coarse}." for fine, coarse in SHAPES.items()),
@@ -80,6 +91,10 @@ def _problem(world: World, index: int, split: str, context: str) -> tuple[Scene,
         "split": split,
     }
     return scene, record
+
+
+def _of(question_type: str, table: Mapping[str, Sequence[str]]) -> str:
+    return next(name for name, types in table.items() if question_type in types)
 
 
 def _fact(question: Question, draws: Draws) -> str:
