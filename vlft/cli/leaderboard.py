@@ -52,5 +52,5 @@ def run(
         sys.stderr.write(f"{what}: {one.file}: {one.reason}\n")
     tables = site.leaderboard.tables
     rows = sum(len(table.rows) for table in tables)
-    print(f"{rows} rows in {len(tables)} tables; {len(site.skipped)} files left out")
+    print(f"rows: {rows}, tables: {len(tables)}, files left out: {len(site.skipped)}")
     print("\n".join(f"written: {path}" for path in site.files))
