@@ -9,6 +9,7 @@ from vlft.data.mixture import MixedRecords
 from vlft.data.readers.aro import AroDataset
 from vlft.data.readers.aro_order import AroOrderDataset
 from vlft.data.readers.caption_pairs import CaptionPairsDataset
+from vlft.data.readers.karpathy import KarpathyDataset
 from vlft.data.readers.labeled import LabeledDataset
 from vlft.data.readers.messages import MessagesDataset
 from vlft.data.readers.mmeb import MmebDataset
@@ -36,6 +37,7 @@ DATASETS: Mapping[str, Callable[[Any], Records]] = {
     "aro": AroDataset,
     "aro_order": AroOrderDataset,
     "caption_pairs": CaptionPairsDataset,
+    "karpathy": KarpathyDataset,
     "mmeb": MmebDataset,
     "mmra": MmraDataset,
 }

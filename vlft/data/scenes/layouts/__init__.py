@@ -9,6 +9,7 @@ from pathlib import Path
 from vlft.data.scenes.layouts import (
     aro,
     image_text,
+    karpathy,
     llava_json,
     messages,
     mmeb,
@@ -23,6 +24,7 @@ from vlft.recipe.data.scenes import Split
 
 LAYOUTS: dict[str, Callable[[Path, World, range], None]] = {
     "aro": aro.write,
+    "karpathy": karpathy.write,
     "llava_json": llava_json.write,
     "messages": messages.write,
     "mmeb": mmeb.write,
