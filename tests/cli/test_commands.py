@@ -23,6 +23,7 @@ COMMANDS = {
         "RUN", "OVERRIDES", "--suite", "--data", "--check-data", "--predictions", "--policy",
         "--partial", "--name", "--limit", "--batch-size", "--out", "--json"
     ],
+    "leaderboard": ["PLACES...", "--out", "--published", "--references", "--samples"],
     "compare": ["A", "B", "--benchmark", "--groups", "--across-protocols", "--json"],
     "predict": ["RUN", "--prompt", "--image", "--max-new-tokens"],
     "merge": ["RUN", "OUT", "--dtype"],

@@ -146,3 +146,22 @@ def test_an_evaluation_goes_on_from_its_log(vlft, lora_run, tmp_path):
     assert called.status == 0, called.err
     assert samples.read_bytes() == before
     assert len(log.read_text().splitlines()) == len(lines) + 1
+
+
+def test_a_leaderboard_is_made_of_results(vlft, held_out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        called = vlft(
+            "eval", f"data.path={held_out}", "--benchmark", "custom/vqa", "--predictions",
+            "said.jsonl", "--name", name, "--out", f"results/{name}",
+        )  # fmt: skip
+        assert called.status == 0, called.err
+    called = vlft("leaderboard", "results", "--out", "site")
+    assert called.status == 0, called.err
+    assert "rows: 2, tables: 1" in called.out
+    assert {"index.html", "leaderboard.csv", "leaderboard.json", "leaderboard.md"} <= {
+        path.name for path in (tmp_path / "site").iterdir()
+    }
+    called = vlft("leaderboard", "results", "--published", "matchin")
+    assert called.status == 2
+    assert "Did you mean 'matching'?" in called.err

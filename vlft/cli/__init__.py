@@ -190,6 +190,29 @@ def compare(
 
 
 @app.command()
+def leaderboard(
+    places: Annotated[
+        list[str],
+        typer.Argument(metavar="PLACES...", help="Folders that are searched, or result files."),
+    ],
+    out: Annotated[str, typer.Option(help="Folder to write.")] = "site",
+    published: Annotated[
+        str, typer.Option(help="Published tables: matching (what was measured), all or none.")
+    ] = "matching",
+    references: Annotated[
+        str | None, typer.Option(help="Folder of published tables; default: those of vlft.")
+    ] = None,
+    samples: Annotated[
+        str, typer.Option(help="Sample files: copy them beside the page, link to them, or none.")
+    ] = "copy",
+) -> None:
+    """Rank results, MMEB reports and lmms-eval files: Markdown, CSV, JSON and one HTML page."""
+    from vlft.cli.leaderboard import run
+
+    run(places, out=out, published=published, references=references, samples=samples)
+
+
+@app.command()
 def predict(
     run_dir: Annotated[
         str, typer.Argument(metavar="RUN", help="Run directory, checkpoint, or hub:user/name.")

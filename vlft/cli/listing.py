@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import get_args
 
 from vlft.errors import pick
+from vlft.evaluation.benchmark import benchmark_names, suite_names
 from vlft.recipe.adapter import AdapterSection
 from vlft.recipe.backbone import BackboneSection
 from vlft.recipe.data import DatasetSection
@@ -41,7 +42,7 @@ def _types(annotation: object) -> Callable[[], list[str]]:
 KINDS: dict[str, Callable[[], list[str]]] = {
     "recipes": _shipped("recipes"),
     "configs": _shipped("configs"),
-    "benchmarks": _shipped("eval"),
+    "benchmarks": lambda: [*benchmark_names(), *(f"suites/{name}" for name in suite_names())],
     "launches": _shipped("accelerate_configs"),
     "adapters": _types(AdapterSection),
     "backbones": _types(BackboneSection),
