@@ -3,6 +3,9 @@
 import pytest
 
 from vlft.evaluation.benchmark import load_benchmark
+from vlft.recipe.origins import plain
+from vlft.recipe.shipped import find_shipped
+from vlft.recipe.yaml_file import read_yaml
 from vlft.results.mmeb_averages import Measured, Standing, averages, standings_of
 from vlft.results.mmeb_report import IMAGE
 
@@ -43,6 +46,36 @@ def test_data_sets_and_meta_tasks_are_averaged_apart(standings):
     assert round(100 * metrics["hit@1"].value, 1) == 37.8  # VLM2Vec's Overall
     assert round(100 * metrics["hit@1_by_meta_task"].value, 1) == 39.2  # UniME-V2's
     assert [100 * found.groups[task][0].value for task in CLIP] == pytest.approx([*CLIP.values()])
+
+
+def rows_of(table):
+    path = find_shipped("eval", f"references/{table}")
+    return [row for row in plain(read_yaml(path, shown=path.name))["rows"] if "groups" in row]
+
+
+@pytest.mark.parametrize(
+    ("table", "number", "by_tasks", "misprints"),
+    [("mmeb_vlm2vec", 15, 0, {"SigLIP"}), ("mmeb_unime_v2", 11, 2, set())],
+)
+def test_published_rows_are_the_average_that_they_say(
+    standings, table, number, by_tasks, misprints
+):
+    rows = rows_of(table)
+    assert len(rows) == number
+    assert sum("metric" in row for row in rows) == by_tasks
+    unfit = set()
+    for row in rows:
+        measured = {name: Measured(row["groups"][one.task]) for name, one in standings.items()}
+        found = by_name(averages(measured, standings).metrics)
+        said, other = row.get("metric", "hit@1"), {"hit@1", "hit@1_by_meta_task"}
+        (other,) = other - {said}
+        if abs(found[said].value - row["value"]) > 0.001:
+            unfit.add(row["model"])
+        else:
+            assert abs(found[other].value - row["value"]) > 0.005
+        domains = (20 * row["groups"]["IND"] + 16 * row["groups"]["OOD"]) / 36
+        assert domains == pytest.approx(found["hit@1"].value, abs=0.001) or row["model"] in unfit
+    assert unfit == misprints
 
 
 def test_domains_by_hand():

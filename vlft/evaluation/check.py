@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from vlft.data import open_dataset
 from vlft.data.images import check_images
+from vlft.data.records import ImageRef
 from vlft.errors import DataError, EvaluationError
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.driver import require_different_ids, scorer_of
@@ -46,10 +47,13 @@ def check_data(spec: BenchmarkSpec, data: str | None = None) -> DataCheck:
         return DataCheck(spec.name, 0, spec.expected_n, None, (str(error),))
     problems: list[str] = []
     found = []
+    known: set[ImageRef] = set()  # rankings share their candidates: millions, but few files
     for index in range(len(records)):
         try:
             record = records[index]
-            check_images(record, dataset=records.name, max_pixels=spec.max_image_pixels)
+            check_images(
+                record, dataset=records.name, max_pixels=spec.max_image_pixels, known=known
+            )
             found.append(light_record(records, index, max_pixels=spec.max_image_pixels))
         except DataError as error:
             problems.append(str(error))

@@ -12,12 +12,14 @@ from PIL import Image
 from pyarrow import Table, parquet
 
 from vlft.backbones import build
-from vlft.data import open_dataset
-from vlft.data.records import ImageRef, Item, Pair, Ranking
+from vlft.data import images, open_dataset
+from vlft.data.records import ImageRef, Item, Pair, Ranking, images_of
 from vlft.data.scenes.layouts import write_layout
 from vlft.errors import DataError, EvaluationError, RecordError
 from vlft.evaluation.answering import in_batches
 from vlft.evaluation.benchmark import load_benchmark
+from vlft.evaluation.capabilities import capabilities_of
+from vlft.evaluation.check import check_data
 from vlft.evaluation.driver import evaluate, measure, predict, score_samples
 from vlft.evaluation.places import CACHE, placed
 from vlft.evaluation.predictions import score_predictions
@@ -26,7 +28,7 @@ from vlft.evaluation.scorers.mmeb import ask, from_scores
 from vlft.recipe.backbone import ImageTextToText
 from vlft.results import ModelIdentity
 from vlft.results.mmeb_report import read_report, report_of
-from vlft.types import Embeds, EmbedsPrompts
+from vlft.types import Embeds, EmbedsPrompts, Message, Prompt
 
 MARK = "<|image_1|>"
 
@@ -344,6 +346,18 @@ def test_a_missing_image_names_data_set_and_row(scenes, world):
         victim.write_bytes(content)
 
 
+def test_checked_data_open_every_file_once(scenes, world, monkeypatch):
+    spec, records = scenes
+    own = spec.model_copy(update={"world": None, "download": "elsewhere", "revision": "content"})
+    opened = []
+    looked_up = images._file
+    monkeypatch.setattr(images, "_file", lambda *where: opened.append(where) or looked_up(*where))
+    found = check_data(own, str(world))
+    assert (found.n, found.problems) == (48, ())
+    different = {ref for record in records for ref in images_of(record)}
+    assert len(opened) == len(different) < sum(len(images_of(record)) for record in records)
+
+
 def test_records_of_other_kinds_and_unknown_data_sets_are_named(tmp_path):
     pair = Pair("p", ImageRef(path=Path("a.png"), root=tmp_path), "text")
     with pytest.raises(EvaluationError, match=r"record p: expected a query with candidates; use"):
@@ -492,6 +506,19 @@ def test_tiny_hosts_get_numbers(lively, few):
         assert result.protocol.ranking_key.prompt_format == "official"
         assert len({sample.prediction for sample in samples}) > 6
         assert score_samples(samples, few).metrics == list(result.metrics)
+
+
+@pytest.mark.parametrize("config", ["tiny_llava", "tiny_qwen2_5_vl", "tiny_smolvlm"])
+def test_the_state_of_the_last_token_is_the_one_after_the_last_norm(config):
+    torch.manual_seed(0)
+    backbone = build(ImageTextToText(type="image_text_to_text", config=config))
+    asked = Prompt((Message("user", ("find the red circle",)),))
+    found = capabilities_of(backbone).embed_prompts([asked], chat_template=False)
+    inputs = backbone.processor(text=["find the red circle"], return_tensors="pt")
+    with torch.no_grad():
+        states = backbone.model.eval().model(**inputs).last_hidden_state
+    expected = torch.nn.functional.normalize(states[:, -1], dim=-1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_the_chat_template_changes_a_generative_hosts_answers(lively, few):
