@@ -14,6 +14,7 @@ from vlft.evaluation.captions.tokenizers import TOKENIZERS
 from vlft.evaluation.metrics import NORMALIZATIONS
 from vlft.evaluation.mmra_parse import POLICIES
 from vlft.evaluation.options import EXTRACTIONS
+from vlft.evaluation.scienceqa import extraction, prompts
 from vlft.evaluation.scorers import (
     SCORERS,
     caption_choice,
@@ -37,7 +38,19 @@ PROMPT_FORMATS = {
     "option_likelihood": multiple_choice.PROMPT_FORMATS,
     "question_answering": asking.PROMPT_FORMATS,
     "retrieval": retrieval.PROMPT_FORMATS,
+    "scienceqa": prompts.PROMPT_FORMATS,
+    "scienceqa_likelihood": prompts.PROMPT_FORMATS,
     "short_answers": asking.PROMPT_FORMATS,
+}
+
+READINGS = {
+    *NORMALIZATIONS,
+    *EXTRACTIONS,
+    *POLICIES,
+    *TOKENIZERS,
+    *extraction.EXTRACTIONS,
+    extraction.LETTER_LOGPROB,
+    "none",
 }
 
 DECLARATION = """\
@@ -78,7 +91,7 @@ def test_shipped_benchmarks_name_what_exists(name):
     assert spec.name.partition(":")[0] == name
     assert spec.scorer in SCORERS
     assert spec.prompt_format in PROMPT_FORMATS[spec.scorer]
-    assert spec.extraction in {*NORMALIZATIONS, *EXTRACTIONS, *POLICIES, *TOKENIZERS, "none"}
+    assert spec.extraction in READINGS
     assert (spec.expected_n is None) == name.startswith("custom/")
 
 

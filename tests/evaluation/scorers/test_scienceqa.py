@@ -175,6 +175,19 @@ def test_examples_stand_before_the_question(answers, small):
     assert {told(prompt).split("\n\n")[0] for prompt in model.asked} == {first}
 
 
+def test_captions_stand_for_images_in_examples_too(answers, small):
+    captioned = small("test_caption")
+    data = captioned.data.model_copy(update={"shots": EXAMPLES})
+    spec = captioned.model_copy(update={"data": data, "prompt_format": "CQM-A"})
+    model = answers(lambda prompt: "")
+    run(spec, model)
+    for prompt in model.asked:
+        first, second, last = told(prompt).split("\n\n")
+        assert "caption" not in first
+        assert "caption of 16241" in second
+        assert ("caption" in last) == (asked_about(prompt)["image"] is not None)
+
+
 def test_all_23_formats_may_be_asked(answers, small):
     from vlft.evaluation.scienceqa.prompts import OFFICIAL
 
@@ -212,6 +225,8 @@ def test_the_likeliest_letter_is_the_answer(small):
     assert set(oracle.asked) == asked
     flat = run(spec, Prefers(lambda prompt, letter: 0.0))
     assert {sample.prediction for sample in flat.samples} == {"A"}
+    assert flat.notes[-1].startswith("16 questions have several options of the highest score")
+    assert found.notes == ()
     assert flat.samples[0].extra["scores"] == [0.0] * len(flat.samples[0].extra["choices"])
 
 

@@ -158,11 +158,19 @@ def _notes(samples: Sequence[Sample]) -> Iterator[str]:
     drawn = sum(bool(sample.extra["fallback"]) for sample in samples)
     if drawn:
         yield f"{drawn} outputs could not be read, and an option was drawn for each (`drawn`)"
+    tied = sum(_is_tied(sample) for sample in samples)
+    if tied:
+        yield f"{tied} questions have several options of the highest score, and the first was taken"
     written = sum(bool(sample.extra.get("as_written")) for sample in samples)
     if written:
         yield f"{written} answers are letters or texts of options, and were taken as such"
     if any(sample.extra.get(BY_ROW) for sample in samples):
         yield "the data have no official ids: records are called by their rows"
+
+
+def _is_tied(sample: Sample) -> bool:
+    scores = sample.extra.get("scores")
+    return isinstance(scores, list) and scores.count(max(map(float, map(str, scores)))) > 1
 
 
 def _judged(sample: Sample, spec: BenchmarkSpec, settings: ScienceQASettings) -> Sample:
