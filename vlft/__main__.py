@@ -1,5 +1,6 @@
 """``python -m vlft``: the command line, with errors of the user's on one line."""
 
+import logging
 import sys
 import warnings
 
@@ -12,6 +13,8 @@ def main() -> None:
 
     # peft 0.21 reads an attribute under the name that transformers 5 deprecates
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+    # bitsandbytes 0.50 says on every import that it lacks an optional kernel for 4 bits on CPUs
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         app()
     except VlftError as error:

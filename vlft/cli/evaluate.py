@@ -10,6 +10,7 @@ from vlft.errors import EvaluationError
 
 if TYPE_CHECKING:
     from vlft.evaluation.benchmark import BenchmarkSpec
+    from vlft.evaluation.driver import Evaluated
     from vlft.results import Result
 
 INTERRUPTED = 130
@@ -55,7 +56,6 @@ def run(
     from vlft.evaluation.driver import evaluate
     from vlft.evaluation.identity import fingerprint, identify
     from vlft.evaluation.processes import launched
-    from vlft.results import write_result
 
     if run_dir is None:
         raise EvaluationError(
@@ -98,7 +98,7 @@ def run(
                 )
                 sys.exit(INTERRUPTED)
             if processes.is_main:
-                report.add(done.result, write_result(target, done.result, done.samples))
+                report.add(done.result, *_write(spec, done, target))
     report.print()
 
 
@@ -111,7 +111,6 @@ def score(
         EvaluationError: A run is named too, or not exactly one benchmark.
     """
     from vlft.evaluation.predictions import score_predictions
-    from vlft.results import write_result
 
     if run_dir is not None:
         raise EvaluationError(
@@ -132,8 +131,21 @@ def score(
     )
     target = Path(wanted.out) if wanted.out else Path("results") / Path(predictions).stem
     report = _Report(as_json=wanted.as_json)
-    report.add(done.result, write_result(target, done.result, done.samples))
+    report.add(done.result, *_write(specs[0], done, target))
     report.print()
+
+
+def _write(spec: "BenchmarkSpec", done: "Evaluated", folder: Path) -> Iterator[Path]:
+    """Write a result with its samples, and what other tools take; yield the paths."""
+    from vlft.evaluation.driver import scorer_of
+    from vlft.results import write_export, write_result
+
+    path = write_result(folder, done.result, done.samples)
+    yield path
+    export = scorer_of(spec).export
+    content = None if export is None or not done.result.metrics else export(done.result)
+    if content is not None:
+        yield write_export(path, content)
 
 
 def check(wanted: Wanted) -> int:
@@ -186,14 +198,14 @@ class _Report:
         self._rows: list[tuple[Any, ...]] = []
         self._written: list[Path] = []
 
-    def add(self, result: "Result", path: Path) -> None:
-        """Take a result that stands in a file now."""
+    def add(self, result: "Result", *paths: Path) -> None:
+        """Take a result that stands in files now."""
         for note in result.notes:
             sys.stderr.write(f"vlft: {result.benchmark}: {note}\n")
         if self._as_json:
             print(json.dumps(result.model_dump(mode="json")), flush=True)
         self._rows += _rows(result)
-        self._written.append(path)
+        self._written += paths
 
     def print(self) -> None:
         """Print the table; nothing where there is nothing, or JSON was printed."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -98,7 +99,8 @@ def evaluate(
         return Evaluated(result, [])
     spec = placed(spec, data)
     records = open_dataset(spec.data)
-    tokens = visual_tokens_per_image(backbone, list(_first_images(records, spec)))
+    images = list(islice(_images(records, spec), FEW))
+    tokens = visual_tokens_per_image(backbone, images)
     recorded["visual_tokens_per_image"] = tokens
     return measure(
         model,
@@ -344,8 +346,8 @@ def _lacking(backbone: Backbone, model: object, spec: BenchmarkSpec) -> str | No
     return None
 
 
-def _first_images(records: Records, spec: BenchmarkSpec) -> Iterator[Image]:
-    """Yield the images of the first records."""
+def _images(records: Records, spec: BenchmarkSpec) -> Iterator[Image]:
+    """Yield the images of the first records, decoded when they are wanted."""
     for index in range(min(FEW, len(records))):
         record = records[index]
         for number, ref in enumerate(images_of(record)):
@@ -353,7 +355,7 @@ def _first_images(records: Records, spec: BenchmarkSpec) -> Iterator[Image]:
 
 
 FEW = 8
-"""Records whose images say how many tokens an image takes."""
+"""Records to look at, and images in them, for how many tokens an image takes."""
 
 
 def _about(

@@ -11,7 +11,7 @@ from vlft.evaluation.answering import Answers
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.requests import Request
 from vlft.recipe.section import Section
-from vlft.results import Metric, Sample
+from vlft.results import Metric, Result, Sample
 
 
 class Scored(NamedTuple):
@@ -56,6 +56,8 @@ class Scorer:
             another form. Takes the file's content, as JSON gives it, and ``--policy``.
         report: What a report of numbers alone comes to, or None where the file is none. Takes the
             file's content and the benchmark.
+        export: A result as somebody else's tools take it, to be written as JSON beside it, or None
+            where they take no such result.
         settings: What a benchmark's ``settings`` may hold.
     """
 
@@ -68,6 +70,7 @@ class Scorer:
     from_choice: Callable[[Any, int, BenchmarkSpec], Sample] | None = None
     official: Callable[[Any, str | None], "list[Prediction] | None"] | None = None
     report: Callable[[Any, BenchmarkSpec], "Report | None"] | None = None
+    export: Callable[[Result], Any] | None = None
     settings: type[Section] = NoSettings
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from vlft.errors import EvaluationError, VlftError
 from vlft.leaderboard import lmms_eval, mmeb, ours
 from vlft.leaderboard.entries import Entry, Skipped
+from vlft.results import REPORT_ENDING
 
 LOGS, ABOUT = "logs", "about.json"
 """Folder and file of a measurement's log."""
@@ -63,6 +64,10 @@ def _read(path: Path, shown: str, found: Found) -> None:
     """Add what a file holds."""
     if path.name == ABOUT and LOGS in path.parts:
         found.skipped.append(_other(shown, "the log of a measurement"))
+        return
+    own = path.with_name(f"{path.name.removesuffix(REPORT_ENDING)}.json")
+    if path.name.endswith(REPORT_ENDING) and own.is_file():
+        found.skipped.append(_other(shown, f"what {own.name} says, for other tools"))
         return
     try:
         found.entries.extend(_entries(path, shown))

@@ -7,9 +7,11 @@ answers can be scored again without a model. Nothing here needs torch.
 
 from vlft.results.files import (
     LONGEST_STEM,
+    REPORT_ENDING,
     file_stem,
     read_result,
     read_samples,
+    write_export,
     write_result,
 )
 from vlft.results.records import (
@@ -29,6 +31,7 @@ from vlft.results.records import (
 
 __all__ = [
     "LONGEST_STEM",
+    "REPORT_ENDING",
     "SCHEMA_VERSION",
     "Interval",
     "Metric",
@@ -44,5 +47,6 @@ __all__ = [
     "rank_together",
     "read_result",
     "read_samples",
+    "write_export",
     "write_result",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlft.errors import EvaluationError
-from vlft.results.files import read_result, read_samples
+from vlft.results.files import REPORT_ENDING, read_result, read_samples
 from vlft.results.records import Interval, Record, Result, Sample, protocol_differences
 from vlft.results.statistics import mcnemar, sign_flips, stratified_interval
 
@@ -146,7 +146,7 @@ def measured_in(path: Path) -> dict[str, Measured]:
 
 
 def _is_result(file: Path) -> bool:
-    return not file.name.endswith(".report.json")
+    return not file.name.endswith(REPORT_ENDING)
 
 
 def _pairs(first: Measured, second: Measured) -> list[tuple[Sample, Sample]]:

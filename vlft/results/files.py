@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -59,6 +59,25 @@ def write_result(folder: Path, result: Result, samples: Sequence[Sample]) -> Pat
         result = result.model_copy(update={"samples_file": f"{name}.samples.jsonl"})
     _replace(path, result.model_dump_json(indent=2) + "\n")
     return path
+
+
+REPORT_ENDING = ".report.json"
+"""Ends the name of what ``write_export`` writes beside a result."""
+
+
+def write_export(path: Path, content: Any) -> Path:
+    """Write a result as somebody else's tools take it, beside our own file.
+
+    Args:
+        path: Path of the result.
+        content: What to write, as plain values.
+
+    Returns:
+        The path of what was written.
+    """
+    export = path.with_name(f"{path.name.removesuffix('.json')}{REPORT_ENDING}")
+    _replace(export, json.dumps(content, indent=2) + "\n")
+    return export
 
 
 def read_result(path: Path) -> Result:

@@ -71,6 +71,11 @@ class MmebReport:
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
+    def content(self) -> dict[str, Any]:
+        """What a file of it holds."""
+        return {"metadata": dict(self.metadata), "metrics": dict(self.metrics)}
+
+    @property
     def model(self) -> str | None:
         """What it calls the model; None: nothing."""
         name = self.metadata.get("model_name")
@@ -115,9 +120,8 @@ def write_report(report: MmebReport, path: Path) -> None:
     Raises:
         RunDirectoryError: The disk is full.
     """
-    values = {"metadata": report.metadata, "metrics": report.metrics}
     with tell_full_disk(path.parent, what=path.name):
-        replace_text(path, json.dumps(values, indent=4) + "\n")
+        replace_text(path, json.dumps(report.content, indent=4) + "\n")
 
 
 def report_of(result: Result, metadata: Mapping[str, Any] | None = None) -> MmebReport:

@@ -27,9 +27,9 @@ from vlft.evaluation.nearest import Outcome, outcome_of, outcomes
 from vlft.evaluation.ranking_metrics import CUTOFFS, NAMES, metrics_at_rank
 from vlft.evaluation.requests import Request
 from vlft.evaluation.scorer import Report, Scored, Scorer
-from vlft.results import Metric, Sample
+from vlft.results import Metric, Result, Sample
 from vlft.results.mmeb_averages import HIT, Measured, Standing, averages, standings_of
-from vlft.results.mmeb_report import numbers_of, read_report
+from vlft.results.mmeb_report import IMAGE, numbers_of, read_report, report_of
 from vlft.types import Embeds, EmbedsPrompts
 
 
@@ -141,6 +141,13 @@ def report(content: Any, spec: BenchmarkSpec) -> Report | None:
     return Report(scored, found.model, complete=not numbers.missing)
 
 
+def export(result: Result) -> dict[str, Any] | None:
+    """Return a result as the public leaderboard takes it; None for data sets that it lacks."""
+    if not any(name in result.groups for name in IMAGE):
+        return None
+    return report_of(result).content
+
+
 class _Ended(NamedTuple):
     """How the right candidate of a sample stands among the others."""
 
@@ -235,5 +242,6 @@ MMEB = Scorer(
     score=score,
     from_scores=from_scores,
     report=report,
+    export=export,
     settings=MmebSettings,
 )
