@@ -155,9 +155,12 @@ def test_examples_are_training_problems_in_the_given_order(folder):
     one, two = problem(question="one?"), problem(question="two?")
     path = folder({"1": one, "2": two, "3": problem("test")})
     record = read(path, "test", shots=("2", "1"))[0]
-    assert [shot["question"] for shot in record.meta["shots"]] == ["two?", "one?"]
-    with pytest.raises(DataError, match="`shots` names '8', and there is no such problem"):
-        read(path, "test", shots=("8",))
+    shots = record.meta["shots"]
+    assert [(key, shot["question"]) for key, shot in shots.items()] == [
+        ("2", "two?"),
+        ("1", "one?"),
+    ]
+    assert read(path, "test", shots=("8",))[0].meta["shots"] == {"8": None}
     with pytest.raises(DataError, match="`shots` names '3', which is asked itself"):
         read(path, "test", shots=("3",))
 

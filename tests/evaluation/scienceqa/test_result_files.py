@@ -65,9 +65,10 @@ def test_llava_by_verdict_has_letters_and_texts():
 
 
 def test_answers_in_rows_are_outputs_only_where_a_policy_is_named():
-    rows = [{"id": "4", "answer": "B"}]
+    rows = [{"id": "4", "answer": "B"}, {"id": 11, "answer": 0}]
     assert predictions_of(rows, None) is None
-    assert predictions_of(rows, "official") == [Prediction("4", text="B")]
+    found = [Prediction("4", text="B"), Prediction("11", choice=0)]
+    assert predictions_of(rows, "official") == found
 
 
 @pytest.mark.parametrize(

@@ -404,6 +404,15 @@ def test_examples_need_a_format_that_shows_them(answers, small):
         run(small("test_official", prompt_format="llava"), answers(lambda prompt: "A"))
 
 
+def test_an_example_that_is_not_there_is_named_when_it_is_to_be_shown(answers, small, score):
+    spec = small("test_official")
+    data = spec.data.model_copy(update={"shots": ("1", EXAMPLES[0])})
+    with pytest.raises(EvaluationError, match=r"`data\.shots` names '1', and there is no such"):
+        run(spec.model_copy(update={"data": data}), answers(lambda prompt: "A"))
+    content = official_file(spec)
+    assert accuracy(score(content, name="test_official", changes={"data": data})) == 0.75
+
+
 def test_likelihoods_have_one_extraction(small):
     spec = small("test_letter_logprob", extraction="llava")
     with pytest.raises(EvaluationError, match=r"extraction 'llava' reads texts"):
@@ -443,7 +452,8 @@ def score(folder, tmp_path):
         rows = "\n".join(json.dumps(row) for row in content)
         path.write_text(rows if suffix == "jsonl" else json.dumps(content))
         changes = options.pop("changes", {})
-        return score_predictions(path, declared(name, **changes), data=str(folder), **options)
+        data = None if "data" in changes else str(folder)
+        return score_predictions(path, declared(name, **changes), data=data, **options)
 
     return write
 

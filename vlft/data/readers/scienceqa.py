@@ -2,7 +2,7 @@
 
 A record is the question with its hint and lettered choices; the answer is the letter. Many
 questions have no image. Its ``meta`` holds the problem as it stands, with ``caption`` and ``shots``
-where the section asks for them.
+(problems by id) where the section asks for them.
 """
 
 from pathlib import Path
@@ -114,7 +114,10 @@ class _Official:
         self._problems = [(key, problems[key]) for key in ids]
         self._captions = None if section.captions is None else captions_of(section.captions)
         shots = shots_of(section.shots, problems, path, asked=set(ids))
-        self._shots = [self._with_caption(key, shot) for key, shot in shots]
+        self._shots = {
+            key: None if shot is None else self._with_caption(key, shot)
+            for key, shot in shots.items()
+        }
 
     def __len__(self) -> int:
         return len(self._problems)

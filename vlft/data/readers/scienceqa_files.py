@@ -83,17 +83,15 @@ def captions_of(path: str) -> dict[str, str]:
 
 def shots_of(
     ids: Sequence[str], problems: Mapping[str, Any], path: Path, *, asked: Collection[str]
-) -> list[tuple[str, dict[str, Any]]]:
-    """Return the problems that are shown as examples.
+) -> dict[str, dict[str, Any] | None]:
+    """Return the problems that are shown as examples, by id; None for one that is not there.
 
     Raises:
-        DataError: One is not there, or is itself asked.
+        DataError: One is itself asked.
     """
     for key in ids:
-        if key not in problems:
-            raise DataError(f"{path}: `shots` names {key!r}, and there is no such problem")
         if key in asked:
             raise DataError(
                 f"{path}: `shots` names {key!r}, which is asked itself: take training problems"
             )
-    return [(key, problems[key]) for key in ids]
+    return {key: problems.get(key) for key in ids}

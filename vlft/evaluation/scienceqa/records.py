@@ -52,7 +52,13 @@ def prompt_of(record: Record, spec: BenchmarkSpec) -> Asked:
     write = pick(PROMPT_FORMATS, spec.prompt_format, kind="prompt_format")
     conversation = _asked(record, spec)
     _facts(record, spec)  # what would stop the scoring stops here
-    shots = record.meta.get("shots", ())
+    shots: Mapping[str, Any] = record.meta.get("shots", {})
+    gone = next((key for key, shot in shots.items() if shot is None), None)
+    if gone is not None:
+        raise EvaluationError(
+            f"{spec.name}: `data.shots` names {gone!r}, and there is no such problem: name others, "
+            "or use the official problems.json, which has the training problems too"
+        )
     if shots and spec.prompt_format in PLAIN:
         raise EvaluationError(
             f"{spec.name}: prompt_format {spec.prompt_format} shows no examples: leave out "
@@ -60,7 +66,7 @@ def prompt_of(record: Record, spec: BenchmarkSpec) -> Asked:
         )
     text = write(
         _problem(record.meta, record, spec, solved=False),
-        [_problem(shot, record, spec, solved=True) for shot in shots],
+        [_problem(shot, record, spec, solved=True) for shot in shots.values()],
     )
     if settings_of(spec, ScienceQASettings).context != "image":
         return Asked((Message("user", (text,)),))

@@ -87,7 +87,13 @@ def _from_rows(rows: Sequence[Any], policy: str | None) -> list[Prediction] | No
         return None
     if text != "text" and policy is None:
         return None
-    return _all(rows, text, _said)
+    return _all(
+        rows, text, lambda name, value: (_chosen if _is_index(value) else _said)(name, value)
+    )
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _all(rows: Sequence[Any], key: str, make: Callable[[str, Any], Prediction]) -> list[Prediction]:
