@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from math import isfinite
 
-from pydantic import JsonValue
-
 from vlft.data.records import Conversation, ImageRef, Record
 from vlft.errors import EvaluationError, pick
 from vlft.evaluation.benchmark import BenchmarkSpec
@@ -153,6 +151,6 @@ def require_values(
         )
 
 
-def listed(value: JsonValue) -> list[str]:
+def listed(value: object) -> list[str]:
     """Return what ``texts`` put into a sample, read back from its ``extra``."""
     return [str(text) for text in value] if isinstance(value, list) else []

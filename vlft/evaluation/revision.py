@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vlft.errors import EvaluationError
 from vlft.recipe.data import ScienceQA
-from vlft.recipe.data.benchmarks import Mmeb
+from vlft.recipe.data.benchmarks import AroOrder, Mmeb
 from vlft.recipe.section import Section
 
 CONTENT = "content"
@@ -38,6 +38,10 @@ def content_revision(section: Section) -> str:
         name = file.relative_to(folder).as_posix() if folder.is_dir() else file.name
         digest.update(name.encode())
         digest.update(_fingerprint(file))
+    if isinstance(section, AroOrder):
+        from vlft.data.readers.aro_order import draws_of  # needs torch; reading benchmarks does not
+
+        digest.update(draws_of(section).encode())
     return f"sha256-{digest.hexdigest()[:12]}"
 
 

@@ -41,7 +41,8 @@ def pair(number, text, **meta):
 
 
 def number_of(prompt):
-    return prompt.images[0].getpixel((0, 0))[0]
+    """The red of the image; -1 without an image."""
+    return prompt.images[0].getpixel((0, 0))[0] if prompt.images else -1
 
 
 def run(spec, model, records, batch=3):
@@ -235,7 +236,10 @@ def test_an_oracle_of_pairs_gets_one_on_both_kinds_of_host(kind):
         "scores": Prefers(lambda n, text: 0.0 if ORDER.index(text) == n else -3.0),
     }[kind]
     found = run(spec_of("pairs"), model, RIGHT_AND_WRONG, batch=2)
-    assert values(found) == {"accuracy": 1.0}
+    # Without the image all have -3, which counts against the model; of six letters each has -3/6.
+    blind = {"accuracy_no_image": 0.0, "accuracy_per_token_no_image": pytest.approx(1 / 3)}
+    asked = {"accuracy": 1.0, "accuracy_per_token": 1.0} | blind
+    assert values(found) == (asked if kind == "scores" else {"accuracy": 1.0})
     assert found.metrics[0].chance == pytest.approx((1 / 2 + 1 / 3 + 1 / 2) / 3)
     assert [sample.prediction for sample in found.samples] == ORDER
 
