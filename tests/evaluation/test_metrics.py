@@ -116,6 +116,16 @@ def test_rank_agrees_with_sorting_and_not_with_the_order_of_candidates(case, tie
         assert rank == 1 + [is_right for _, is_right in ordered].index(True)
 
 
+@given(rankings(), st.sampled_from(["for_model", "against_model"]), st.data())
+def test_a_candidate_may_stand_for_several_equal_ones(case, tie_rule, data):
+    similarity, positive, _ = case
+    size = similarity.shape[1]
+    copies = torch.tensor(data.draw(st.lists(st.integers(1, 3), min_size=size, max_size=size)))
+    ranks = rank_of_positive(similarity, positive, tie_rule=tie_rule, copies=copies)
+    written_out = [one.repeat_interleave(copies, dim=1) for one in (similarity, positive)]
+    assert ranks.tolist() == rank_of_positive(*written_out, tie_rule=tie_rule).tolist()
+
+
 def test_a_perfect_similarity_is_found_at_once():
     ranks = rank_of_positive(torch.eye(5), torch.eye(5).bool(), tie_rule="against_model")
     assert recall_at(1, ranks).mean() == 1

@@ -146,6 +146,7 @@ def rank_of_positive(
     positive: Bool[Tensor, "queries candidates"],
     *,
     tie_rule: TieRule,
+    copies: Int[Tensor, " candidates"] | None = None,
 ) -> Int[Tensor, " queries"]:
     """Return, per query, the rank of its best right candidate: 1 is first.
 
@@ -155,6 +156,7 @@ def rank_of_positive(
         similarity: Higher is nearer.
         positive: Which candidates are right; at least one per query.
         tie_rule: Whether a wrong candidate of equal similarity stands before or behind.
+        copies: How many equal candidates each one stands for; None: one.
 
     Raises:
         EvaluationError: A similarity is NaN or infinite.
@@ -166,7 +168,10 @@ def rank_of_positive(
     lowest = finfo(similarity.dtype).min
     best = similarity.masked_fill(~positive, lowest).amax(dim=1, keepdim=True)
     ahead = similarity > best if tie_rule == "for_model" else similarity >= best
-    return 1 + (ahead & ~positive).sum(dim=1)
+    before = ahead & ~positive
+    if copies is None:
+        return 1 + before.sum(dim=1)
+    return 1 + (before.double() @ copies.double()).long()  # whole numbers, and so exact
 
 
 def recall_at(k: int, ranks: Int[Tensor, " queries"]) -> Float[Tensor, " queries"]:

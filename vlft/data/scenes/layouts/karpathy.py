@@ -1,10 +1,12 @@
 """Images with several captions each, as Karpathy's splits of COCO and Flickr30k are published.
 
-coco/coco_karpathy_test.json   BLIP's form: image, caption (a list)
-coco/dataset_coco.json         Karpathy's own: images with filepath, filename, cocoid, split,
-                               sentences; every image is of the test split
-coco/val2014/                  images, named as COCO's
-flickr30k/flickr30k_test.json  and its images in flickr30k/flickr30k-images/
+    coco_karpathy_test.json   BLIP's form: image, caption (a list)
+    dataset_coco.json         Karpathy's own: images with filepath, filename, cocoid, split and
+                              sentences
+    val2014/                  images of both, named as COCO's
+    flickr30k_test.json       BLIP's form again, with flickr30k-images/
+
+Every image is of the test split.
 """
 
 from pathlib import Path
@@ -22,13 +24,13 @@ def write(folder: Path, world: World, indices: range) -> None:
     coco, flickr = [], []
     for index in indices:
         name = f"val2014/COCO_val2014_{index:012}.png"
-        coco.append(_captioned(folder / "coco", world, index, name))
+        coco.append(_captioned(folder, world, index, name))
         name = f"flickr30k-images/{index}.png"
-        flickr.append(_captioned(folder / "flickr30k", world, index + len(indices), name))
-    write_json(coco, folder / "coco/coco_karpathy_test.json")
+        flickr.append(_captioned(folder, world, index + len(indices), name))
+    write_json(coco, folder / "coco_karpathy_test.json")
     official = {"images": [_official(row) for row in coco], "dataset": "coco"}
-    write_json(official, folder / "coco/dataset_coco.json")
-    write_json(flickr, folder / "flickr30k/flickr30k_test.json")
+    write_json(official, folder / "dataset_coco.json")
+    write_json(flickr, folder / "flickr30k_test.json")
 
 
 def _captioned(folder: Path, world: World, index: int, name: str) -> dict[str, Any]:
