@@ -35,7 +35,8 @@ def content_revision(section: Section) -> str:
     folder = Path(path).expanduser()
     for file in _deciding_files(section, folder) or _files(path):
         # Below a folder the way to a file may be its class.
-        name = file.relative_to(folder).as_posix() if folder.is_dir() else file.name
+        below = folder.is_dir() and file.is_relative_to(folder)
+        name = file.relative_to(folder).as_posix() if below else file.name
         digest.update(name.encode())
         digest.update(_fingerprint(file))
     if isinstance(section, AroOrder):
@@ -51,8 +52,10 @@ IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".t
 def _deciding_files(section: Section, folder: Path) -> list[Path]:
     """Return the files that say what a known layout holds; none for other layouts."""
     if isinstance(section, ScienceQA) and folder.is_dir():
-        names = ("problems.json", "pid_splits.json", "captions.json")
-        return [folder / name for name in names if (folder / name).is_file()]
+        files = [folder / "problems.json", folder / "pid_splits.json"]
+        if section.captions is not None:
+            files.append(Path(section.captions).expanduser())
+        return [file for file in files if file.is_file()]
     if isinstance(section, Mmeb) and folder.is_dir():
         return [file for name in section.datasets for file in sorted((folder / name).glob("*"))]
     return []

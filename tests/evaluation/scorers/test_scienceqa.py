@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 
 import pytest
 from jaxtyping import config
@@ -588,6 +589,18 @@ def test_the_official_run_has_the_published_digits(unchecked, tmp_path):
     assert official_scores(done.result.groups)["Avg"] == "75.17"
     assert done.result.protocol.ranking_key.coverage == "full"
     assert "SOC has 0 questions, not 889" in done.result.notes[0]
+
+
+def test_captions_count_in_the_revision_only_where_they_are_shown(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    names = ("test", "test_caption")
+    before = [placed(declared(name), str(copy)).dataset_revision for name in names]
+    assert before == [placed(declared(name), str(folder)).dataset_revision for name in names]
+    (copy / "captions.json").write_text('{"captions": {}}')
+    after = [placed(declared(name), str(copy)).dataset_revision for name in names]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
 
 
 # hosts
