@@ -99,7 +99,7 @@ def test_without_a_tagger_the_message_says_three_ways_out(installed, versions, m
     text = str(caught.value)
     assert f"and {missing} is missing" in text
     assert "pip install spacy nltk && python -m spacy download en_core_web_sm" in text
-    assert "`data.tags`" in text
+    assert "the ending .tags.jsonl" in text
     assert "`hard_text_4`" in text
     assert "\n" not in text
 

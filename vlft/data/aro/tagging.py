@@ -21,9 +21,9 @@ MODEL = "en_core_web_sm"
 
 ADVICE = (
     "tokens and tags are needed for their shuffles: pip install spacy nltk && python -m spacy "
-    f"download {MODEL}; or name a JSON Lines file with `caption`, `tokens` and `tags` as "
-    "`data.tags`; or take rows that hold their shuffles (`correct_caption`, `hard_text_1` to "
-    "`hard_text_4`), such as the Hub copies"
+    f"download {MODEL}; or lay JSON Lines with `caption`, `tokens` and `tags` beside the data, of "
+    "the same name with the ending .tags.jsonl; or take rows that hold their shuffles "
+    "(`correct_caption`, `hard_text_1` to `hard_text_4`), such as the Hub copies"
 )
 
 
