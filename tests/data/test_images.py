@@ -66,17 +66,6 @@ def check(ref):
     check_images(Pair("7", ref, "a text"), dataset="train.jsonl")
 
 
-def test_a_file_that_was_good_is_not_looked_at_again(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(jpeg())
-    record = Pair("7", ImageRef(path=Path("a.jpg"), root=tmp_path), "a text")
-    known: set[ImageRef] = set()
-    check_images(record, dataset="train.jsonl", known=known)
-    (tmp_path / "a.jpg").unlink()
-    check_images(record, dataset="train.jsonl", known=known)
-    with pytest.raises(RecordError, match="image not found"):
-        check_images(record, dataset="train.jsonl")
-
-
 @pytest.mark.parametrize("keep", [0.3, 0.9, 0.99])
 def test_truncated_jpeg_is_refused_when_decoded(tmp_path, keep):
     data = jpeg()

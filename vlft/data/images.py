@@ -52,33 +52,30 @@ def _part(image: Image.Image, box: tuple[float, float, float, float] | None) -> 
     return image if box is None else image.crop(box)
 
 
-def check_images(
-    record: Record,
-    *,
-    dataset: str,
-    max_pixels: int = MAX_PIXELS,
-    known: set[ImageRef] | None = None,
-) -> None:
+def check_images(record: Record, *, dataset: str, max_pixels: int = MAX_PIXELS) -> None:
     """Find what can be told without decoding: a missing or empty file, a bad header, a bomb.
-
-    Args:
-        record: The record.
-        dataset: Name of the data set, for the message.
-        max_pixels: A larger image is a bad one (width times height).
-        known: Files that are good already and are left out; those of the record join them.
 
     Raises:
         RecordError: As ``open_image``.
     """
     for ref in images_of(record):
-        if ref.draw is not None or (known is not None and ref.path is not None and ref in known):
-            continue
-        try:
-            _open_header(ref, max_pixels).close()
-        except _BadImageError as error:
-            raise RecordError(str(error), dataset=dataset, record_id=record.id) from error
-        if known is not None and ref.path is not None:
-            known.add(ref)
+        check_image(ref, dataset=dataset, record_id=record.id, max_pixels=max_pixels)
+
+
+def check_image(
+    ref: ImageRef, *, dataset: str, record_id: str, max_pixels: int = MAX_PIXELS
+) -> None:
+    """Find what can be told of an image without decoding it; nothing of one that is drawn.
+
+    Raises:
+        RecordError: As ``open_image``.
+    """
+    if ref.draw is not None:
+        return
+    try:
+        _open_header(ref, max_pixels).close()
+    except _BadImageError as error:
+        raise RecordError(str(error), dataset=dataset, record_id=record_id) from error
 
 
 def image_size(

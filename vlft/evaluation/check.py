@@ -1,10 +1,10 @@
 """Are the data of a benchmark there, and are they what it declares? No model is needed."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from vlft.data import open_dataset
-from vlft.data.images import check_images
-from vlft.data.records import ImageRef
+from vlft.data.records import Records
 from vlft.errors import DataError, EvaluationError
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.driver import require_different_ids, scorer_of
@@ -33,7 +33,7 @@ class DataCheck(NamedTuple):
 
 
 def check_data(spec: BenchmarkSpec, data: str | None = None) -> DataCheck:
-    """Read every record and the header of every image, and compare the size with the declared one.
+    """Read every record and the header of every image that the benchmark shows.
 
     Args:
         spec: The benchmark.
@@ -45,26 +45,32 @@ def check_data(spec: BenchmarkSpec, data: str | None = None) -> DataCheck:
         revision = spec.dataset_revision
     except (DataError, EvaluationError) as error:
         return DataCheck(spec.name, 0, spec.expected_n, None, (str(error),))
-    problems: list[str] = []
-    found = []
-    known: set[ImageRef] = set()  # rankings share their candidates: millions, but few files
-    for index in range(len(records)):
-        try:
-            record = records[index]
-            check_images(
-                record, dataset=records.name, max_pixels=spec.max_image_pixels, known=known
-            )
-            found.append(light_record(records, index, max_pixels=spec.max_image_pixels))
-        except DataError as error:
-            problems.append(str(error))
-    scorer = scorer_of(spec)
-    try:
-        require_different_ids([record.id for record in found], spec)
-        for _ in scorer.ask(found, spec, scorer.requires[0]):
-            pass
-    except (DataError, EvaluationError) as error:
-        problems.append(str(error))
+    problems = list(_problems(records, spec))
     if spec.expected_n is not None and len(records) != spec.expected_n:
         problems.append(f"found {len(records)} records, and {spec.expected_n} are declared")
     told = (*problems[:_TOLD], *([f"and {len(problems) - _TOLD} more"] * (len(problems) > _TOLD)))
     return DataCheck(spec.name, len(records), spec.expected_n, revision, told)
+
+
+def _problems(records: Records, spec: BenchmarkSpec) -> Iterator[str]:
+    """Yield what is wrong with records and images, each image once."""
+    found = []
+    for index in range(len(records)):
+        try:
+            found.append(light_record(records, index, max_pixels=spec.max_image_pixels))
+        except DataError as error:
+            yield str(error)
+    scorer = scorer_of(spec)
+    known = set()
+    try:
+        require_different_ids([record.id for record in found], spec)
+        for request in scorer.ask(found, spec, scorer.requires[0]):
+            for picture in request.pictures:
+                if (name := tuple(picture.identity)) not in known:
+                    known.add(name)
+                    try:
+                        picture.check()
+                    except DataError as error:
+                        yield str(error)
+    except EvaluationError as error:
+        yield str(error)

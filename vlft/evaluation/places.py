@@ -8,9 +8,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+from vlft.data import scenes
 from vlft.data.scenes.layouts import write_layout
 from vlft.errors import EvaluationError
 from vlft.evaluation.benchmark import BenchmarkSpec
@@ -64,7 +66,7 @@ def written(world: GeneratedFiles) -> Path:
         UnknownNameError: There is no such layout.
         DataError: The settings contradict each other.
     """
-    name = sha256(world.model_dump_json().encode()).hexdigest()[:16]
+    name = sha256(f"{_drawing_code()}{world.model_dump_json()}".encode()).hexdigest()[:16]
     cache = os.environ.get(CACHE) or Path.home() / ".cache" / "vlft"
     folder = Path(cache).expanduser() / "worlds" / f"{world.layout}-{name}"
     if folder.is_dir():
@@ -81,6 +83,15 @@ def written(world: GeneratedFiles) -> Path:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+@cache
+def _drawing_code() -> str:
+    """Return a hash of the code that draws the world: files of another version are not used."""
+    digest = sha256()
+    for file in sorted(Path(scenes.__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _candidates(spec: BenchmarkSpec, given: Path) -> Iterator[BenchmarkSpec]:

@@ -170,7 +170,8 @@ def matched(
     require_different_ids([one.id for one in predictions], spec)
     by_id = {prediction.id: prediction for prediction in predictions}
     ids = [record.id for record in records]
-    strangers = [name for name in by_id if name not in set(ids)]
+    known = set(ids)
+    strangers = [name for name in by_id if name not in known]
     missing = [name for name in ids if name not in by_id]
     if not partial and (strangers or missing):
         raise EvaluationError(f"{spec.name}: {_unmatched(strangers, missing, ids)}")

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from vlft.data.images import open_image
+from vlft.data.images import check_image, open_image
 from vlft.data.records import ImageRef
 from vlft.types import Likelihood, Message, Prompt
 
@@ -49,6 +49,18 @@ class Picture:
         else:
             source = self.ref.content or f"drawn:{self.dataset}/{self.record_id}/{self.number}"
         return [source, *(self.ref.box or ())]
+
+    def check(self) -> None:
+        """Look at the image without decoding it, unless its bytes lie in a row.
+
+        Raises:
+            RecordError: It is bad, or too large.
+        """
+        if self.ref.content is not None:
+            self.open()
+        check_image(
+            self.ref, dataset=self.dataset, record_id=self.record_id, max_pixels=self.max_pixels
+        )
 
     def open(self) -> Any:
         """Decode the image.
@@ -94,10 +106,15 @@ class Request:
         text = json.dumps([type(self).__name__, _content(self)])
         return sha256(text.encode()).hexdigest()[:32]
 
+    @property
+    def pictures(self) -> list[Picture]:
+        """Its images."""
+        return [part for part in _parts(self) if isinstance(part, Picture)]
+
     @cached_property
     def has_images(self) -> bool:
         """Whether there is any image in it."""
-        return any(isinstance(part, Picture) for part in _parts(self))
+        return bool(self.pictures)
 
     @cached_property
     def length(self) -> int:
