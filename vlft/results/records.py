@@ -131,7 +131,7 @@ class Sample(Record):
     answer: JsonValue
     """What is right."""
     score: Real | None = None
-    """0 to 1; null as long as nobody scored it."""
+    """0 to 1, or 0 to 10 where the main metric is CIDEr; null as long as nobody scored it."""
     weight: Real | None = None
     """Its share in the main metric, where samples do not count equally, as in a mean over groups:
     the metric is then the sum of scores times weights. Null: all count equally."""

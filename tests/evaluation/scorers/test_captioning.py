@@ -1,6 +1,7 @@
 """Captions of COCO's kind: predictions made elsewhere, and hosts on the generated world."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,20 @@ def test_an_oracle_gets_one_and_what_it_says_stands_beside(tmp_path, records):
     assert samples[0].extra["answers"] == records[0].meta["answers"]
     # CIDEr is the mean of the samples' own scores
     assert found["cider"] == pytest.approx(sum(sample.score for sample in samples) / 12)
+
+
+def test_karpathys_own_file_gives_the_same_numbers(tmp_path, records, spec):
+    path = tmp_path / "said.json"
+    path.write_text(json.dumps(said(records, lambda record: record.meta["answers"][-1])))
+    real = load_benchmark("captions/coco_karpathy_test")
+    folder = Path(spec.data.path).parent
+    one, other = (
+        score_predictions(path, real, data=str(folder / name))
+        for name in ("coco_karpathy_test.json", "dataset_coco.json")
+    )
+    assert one.samples == other.samples
+    assert one.result.metrics == other.result.metrics
+    assert "the data have 12 records, and the benchmark declares 5000" in one.result.notes[0]
 
 
 def test_one_caption_for_all_images_gets_little(tmp_path, records):

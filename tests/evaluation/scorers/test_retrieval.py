@@ -160,7 +160,7 @@ def test_any_text_of_an_image_is_right_for_it_and_each_one_looks_for_it(pairs):
     assert (counts["image_to_text_recall@1"], counts["text_to_image_recall@1"]) == (2, 4)
 
 
-def test_an_image_whose_nearest_text_is_anothers_has_the_rank_of_its_best_one(pairs):
+def test_an_image_whose_nearest_text_is_of_another_has_the_rank_of_its_best_one(pairs):
     """Image 0 owns c and d only: a and b of image 1 are nearer."""
     scored = measure(VECTORS, [several(0, "d", "c"), several(1, "a", "b")], pairs)
     assert facts_of(scored)["r0/image_to_text"] == 3
