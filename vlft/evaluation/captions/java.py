@@ -4,7 +4,9 @@ Nothing here is imported before a benchmark or ``--policy`` asks for it by name.
 """
 
 import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +36,9 @@ def ptb_java(texts: Sequence[str]) -> list[list[str]]:
     lines = "".join(" ".join(text.split()) + "\n" for text in texts)
     command = ["java", "-Dfile.encoding=UTF-8", "-cp", str(jar)]
     command += ["edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
-    done = subprocess.run(command, input=lines.encode(), capture_output=True, check=False)
+    done = subprocess.run(
+        command, input=lines.encode(errors="replace"), capture_output=True, check=False
+    )
     found = done.stdout.decode(errors="replace").split("\n")[:-1]
     if done.returncode != 0 or len(found) != len(texts):
         said = " ".join(done.stderr.decode(errors="replace").split())[-200:]
@@ -70,7 +74,8 @@ def java_metric(
     }
     scorer = kind()
     try:
-        total, each = scorer.compute_score(right, said)
+        with redirect_stdout(sys.stderr):  # stdout is for results
+            total, each = scorer.compute_score(right, said)
     except Exception as error:  # whatever its Java program or its download raises
         raise EvaluationError(
             f"{name}: {PACKAGE} failed ({type(error).__name__}: {error}); it is made for Java 8. "

@@ -87,31 +87,38 @@ _HALF = r"(?![-'`]?\w)"  # behind a word that is split
 _RULES = [
     re.compile(pattern, re.IGNORECASE if ignore_case else 0)
     for pattern, ignore_case in [
+        # words that are split, and what is cut off them
         (rf"(can)not{_HALF}|(gon|wan)na{_HALF}|(got)ta{_HALF}|(gim|lem)me{_HALF}", True),
         (rf"({_SIGN}+)n{_QUOTE}t{_END}", True),
         (rf"n{_QUOTE}t{_END}", True),
         (rf"{_QUOTE}(?:{_SHORT}|(?:till?|cause){_END})", True),
         (rf"('t)(?:is|was){_END}", True),
         (rf"{_QUOTE}\d\d(?:s{_END}|(?![\w'{_CURLY}`\"]))|{_QUOTE}n{_QUOTE}", True),
+        # words with an apostrophe: o'clock, d'or, ma'am, Hawai'i, y'all
         (rf"[dlno]{_QUOTE}(?!{_SHORT}){_LETTER}{{2,}}(?:-{_SIGN}+)*", True),
         (rf"(?:{'|'.join(_WHOLE.split())}|qu{_QUOTE}{_LETTER}+){_END}", True),
         (rf"{_LETTER}*[aeiou]{_QUOTE}(?!{_SHORT})[aeiou]{_LETTER}*", True),
         (rf"(?:ol|[djl]|y(?=.{_LETTER})){_QUOTE}(?!{_SHORT})", True),
+        # words with hyphens, slashes, underscores, full stops or & inside
         (_WORD, False),
         (rf"{_SIGN}+(?:_{_SIGN}+)+", False),
         (rf"{_LETTER}+(?:[.!?]{_LETTER}+)+(?:-{_SIGN}+)*", False),
         (r"[A-Z]+(?:&[A-Z]+)+|[A-Z]{1,2}\$|[cC]\+\+|[cCfF]#", False),
+        # words that end with a full stop
         (rf"(?:{_LETTER}\.)+(?!{_LETTER})(?:-(?:{_LETTER}\.)+|-{_WORD})?", False),
         (rf"(?:ph\.d|{'|'.join(_ABBREVIATIONS.split())})\.(?:-{_WORD})?", True),
         (rf"((?:{'|'.join(_NUMBERED.split())})\.)[\d,]", True),
+        # numbers, and 3.5-inch
         (r"[-+]?(?:\d*(?:[.,:]\d+)+|\d+)", False),
         (rf"\d+[.,]\d+(?:-{_LETTER}+)+", False),
+        # addresses, @names, #tags, <tags>, faces
         (rf"(?:https?://|www\.){_URL}+(?<![.,;:!?'-])", True),
         (rf"[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|edu|gov)/{_URL}*", True),
         (r"[^\s\"<>|()@'`]{1,64}@[\w-]+(?:\.[\w-]+)*", False),
         (rf"@{_LETTER}\w*|\#{_LETTER}{_SIGN}*", False),
         (r"</?[A-Za-z][\w.@-]*/?>", False),
         (r"(?:>?[:;=][-'`]?[()\[\]DPp|\\]|:[3O]|[xX]D|\^_\^|-_-|o_O|T_T)(?!\w)", False),
+        # runs of a mark, and any other character
         (r"[!?]+|\*+|_+|\#+|@+|<<|>>|-+|\.\.\.", False),
         (r".", False),
     ]
