@@ -4,8 +4,11 @@ Sizes are read from the header before anything is decoded, and a path may not le
 """
 
 import io
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -117,12 +120,12 @@ def _file(path: Path, root: Path) -> tuple[Path, int]:
     """Return an image's file, which is there and inside the root, and its size in bytes."""
     try:
         source = _inside(path, root)
-        if not source.is_file():
+        found = _stat(source)
+        if found is None or not stat.S_ISREG(found.st_mode):
             raise _BadImageError(
                 f"image not found: {str(path)!r}, looked for at {source}; check the path, or set "
                 f"`image_root` (now {root})"
             )
-        return source, source.stat().st_size
     except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, a zero byte
         name = str(path) if len(str(path)) <= 60 else f"{str(path)[:57]}..."
         reason = (error.strerror if isinstance(error, OSError) else None) or _line(error)
@@ -130,11 +133,19 @@ def _file(path: Path, root: Path) -> tuple[Path, int]:
             f"image path {name!r} cannot be looked up ({reason}); check the path (base64 that is "
             "not taken for an image needs data:image/png;base64, before it)"
         ) from error
+    return source, found.st_size
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _inside(path: Path, root: Path) -> Path:
     """Resolve a path, links included, and refuse one that ends outside the root."""
-    root = root.resolve()
+    root = _resolved(root.absolute())
     found = (root / path).resolve()
     if not found.is_relative_to(root):
         raise _BadImageError(
@@ -142,6 +153,11 @@ def _inside(path: Path, root: Path) -> Path:
             f"expected a file below {root}; set `image_root` to the folder that holds the images"
         )
     return found
+
+
+@cache
+def _resolved(root: Path) -> Path:
+    return root.resolve()
 
 
 def _open_header(ref: ImageRef, max_pixels: int) -> Image.Image:

@@ -14,6 +14,7 @@ from itertools import groupby
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import torch
 from tqdm import tqdm
 
 from vlft.evaluation.capabilities import TEXTS_PER_IMAGE
@@ -197,20 +198,24 @@ def ask_all(
 
 
 def _opened(batches: Sequence[Sequence[Request]]) -> Iterator[tuple[Sequence[Request], list[Any]]]:
-    """Yield batches with their images decoded, a few ahead of the model."""
-    if not any(request.has_images for batch in batches for request in batch):
+    """Yield batches with their images decoded.
+
+    Where the model computes elsewhere, the next batches are decoded meanwhile; on a CPU that would
+    only take the cores from it.
+    """
+    if not torch.cuda.is_available():
         for batch in batches:
             yield batch, [KINDS[type(request)].open(request) for request in batch]
         return
     waiting: list[tuple[Sequence[Request], list[Future[Any]]]] = []
-    with ThreadPoolExecutor(DECODING_THREADS) as pool:
-        try:
-            for batch in batches:
-                waiting.append((batch, [pool.submit(KINDS[type(r)].open, r) for r in batch]))
-                if len(waiting) > BATCHES_AHEAD:
-                    ready, futures = waiting.pop(0)
-                    yield ready, [future.result() for future in futures]
-            for ready, futures in waiting:
+    pool = ThreadPoolExecutor(DECODING_THREADS)
+    try:
+        for batch in batches:
+            waiting.append((batch, [pool.submit(KINDS[type(r)].open, r) for r in batch]))
+            if len(waiting) > BATCHES_AHEAD:
+                ready, futures = waiting.pop(0)
                 yield ready, [future.result() for future in futures]
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for ready, futures in waiting:
+            yield ready, [future.result() for future in futures]
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -99,8 +99,7 @@ def evaluate(
         return Evaluated(result, [])
     spec = placed(spec, data)
     records = open_dataset(spec.data)
-    images = list(islice(_images(records, spec), FEW))
-    tokens = visual_tokens_per_image(backbone, images)
+    tokens = visual_tokens_per_image(backbone, islice(_images(records, spec), FEW))
     recorded["visual_tokens_per_image"] = tokens
     return measure(
         model,

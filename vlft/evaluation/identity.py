@@ -1,7 +1,8 @@
 """Which model was measured, and the facts beside the ranking key."""
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Iterable
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -33,27 +34,23 @@ def identify(backbone: Backbone, *, name: str | None = None) -> ModelIdentity:
 def fingerprint(model: nn.Module) -> str:
     """Return a checksum over every weight, as it is stored: name, shape, type and bits.
 
-    Sums of bits say that two models are the same; they do not guard against somebody who wants to
-    deceive. Reads every weight once, where it lies.
+    Sums of the bits of ``BLOCK`` words each are hashed: these tell models apart, and do not guard
+    against somebody who wants to deceive. Reads every weight once, where it lies.
     """
     digest = sha256()
     weights = [*model.named_parameters(), *model.named_buffers()]
     for name, weight in sorted(weights, key=lambda named: named[0]):
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype} ".encode())
-        bits = weight.detach().contiguous().flatten().view(torch.uint8)
-        words, rest = bits[: len(bits) // 4 * 4].view(torch.int32), bits[len(bits) // 4 * 4 :]
-        # A weight of its own for every place, so that two swapped rows change the sum.
-        total = sum(
-            (part.long() * (1 + torch.arange(len(part), device=part.device) % PRIME)).sum()
-            for part in (*words.split(CHUNK), *rest.split(CHUNK))
-        )
-        digest.update(str(int(total)).encode())
+        stored = weight.detach().contiguous().flatten().view(torch.uint8)
+        whole = len(stored) // (4 * BLOCK) * (4 * BLOCK)
+        blocks = stored[:whole].view(torch.int32).unflatten(0, (-1, BLOCK))
+        digest.update(blocks.sum(dim=1, dtype=torch.int64).cpu().numpy().tobytes())
+        digest.update(stored[whole:].cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-PRIME = 65521
-CHUNK = 2**24
-"""Words that are looked at together, to bound the memory that it takes."""
+BLOCK = 1024
+"""Words of 32 bits that are summed."""
 
 
 def recorded_facts(backbone: Backbone, *, batch_size: int) -> dict[str, JsonValue]:
@@ -73,24 +70,27 @@ def recorded_facts(backbone: Backbone, *, batch_size: int) -> dict[str, JsonValu
     }
 
 
-def visual_tokens_per_image(backbone: Backbone, images: Sequence[Image]) -> float | None:
+def visual_tokens_per_image(backbone: Backbone, images: Iterable[Image]) -> float | None:
     """Return how many tokens of the language model's sequence an image takes, as a mean.
 
     Args:
         backbone: Any host; None is returned for hosts without a sequence that images stand in.
-        images: Some that are representative.
+        images: Some that are representative; not decoded for such hosts.
     """
-    if backbone.family != "generative" or not is_processor(backbone.processor) or not images:
+    if backbone.family != "generative" or not is_processor(backbone.processor):
+        return None
+    shown = list(images)
+    if not shown:
         return None
     processor = backbone.processor
     encoding = process(
         processor,
-        [processor.image_token] * len(images),
-        [[image] for image in images],
+        [processor.image_token] * len(shown),
+        [[image] for image in shown],
         add_special_tokens=False,
     )
     ids = set(image_token_ids(processor).tolist())
-    return sum(token in ids for row in encoding["input_ids"] for token in row) / len(images)
+    return sum(token in ids for row in encoding["input_ids"] for token in row) / len(shown)
 
 
 def _adapter(model: nn.Module) -> dict[str, JsonValue] | None:
@@ -126,6 +126,7 @@ def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:12]
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

@@ -50,6 +50,8 @@ def light_record(records: Records, index: int, *, max_pixels: int) -> Record:
     record = records[index]
     if isinstance(record, Ranking):
         return record  # its images are files, and its candidates are shared already
+    if all(ref.data is None for ref in images_of(record)):
+        return record
     refs = tuple(
         _light(ref, Reread(records, index, number, max_pixels))
         for number, ref in enumerate(images_of(record))

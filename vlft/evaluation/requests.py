@@ -4,10 +4,9 @@ Requests hold texts and references to images, so that a whole benchmark can be l
 and compared with a log before anything is decoded. Two requests with one key have one answer.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property
+from functools import cache
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -16,6 +15,23 @@ import numpy as np
 from vlft.data.images import check_image, open_image
 from vlft.data.records import ImageRef
 from vlft.types import Likelihood, Message, Prompt
+
+
+class once:  # noqa: N801  reads like functools.cached_property
+    """A property that is computed once.
+
+    That of functools takes a lock in Python 3.11, which costs more than what is computed here.
+    """
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        self.compute = compute
+        self.name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        """Compute the value, and leave it where it is found first from now on."""
+        value = owner.__dict__[self.name] = self.compute(owner)
+        return value
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,7 @@ class Picture:
     number: int
     max_pixels: int
 
-    @cached_property
+    @once
     def identity(self) -> list[str | float]:
         """What tells it from other images: file or content, and the part that is meant.
 
@@ -100,10 +116,10 @@ class Asked:
 class Request:
     """Base of all kinds; its fields are all that its answer depends on, beside the model."""
 
-    @cached_property
+    @once
     def key(self) -> str:
         """Sixteen bytes of a hash, as text: equal for equal requests only."""
-        text = json.dumps([type(self).__name__, _content(self)])
+        text = ascii((type(self).__name__, _content(self)))  # a third of the time of JSON
         return sha256(text.encode()).hexdigest()[:32]
 
     @property
@@ -111,12 +127,12 @@ class Request:
         """Its images."""
         return [part for part in _parts(self) if isinstance(part, Picture)]
 
-    @cached_property
+    @once
     def has_images(self) -> bool:
         """Whether there is any image in it."""
         return bool(self.pictures)
 
-    @cached_property
+    @once
     def length(self) -> int:
         """Characters of its texts, for batches of alike lengths."""
         return sum(len(part) for part in _parts(self) if isinstance(part, str))
@@ -200,18 +216,26 @@ def _content(value: Any) -> Any:
     """Return what a request consists of as plain values."""
     if isinstance(value, Picture):
         return value.identity
-    if is_dataclass(value):
-        return [_content(getattr(value, field.name)) for field in fields(value)]
-    return [_content(part) for part in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_content(part) for part in value]
+    names = _fields(type(value))
+    return value if names is None else [_content(getattr(value, name)) for name in names]
 
 
 def _parts(value: Any) -> Iterator[Any]:
     """Yield the pictures, texts and numbers of a request."""
-    if is_dataclass(value) and not isinstance(value, Picture):
-        for field in fields(value):
-            yield from _parts(getattr(value, field.name))
-    elif isinstance(value, tuple):
+    names = None if isinstance(value, Picture) else _fields(type(value))
+    if isinstance(value, tuple):
         for part in value:
             yield from _parts(part)
-    else:
+    elif names is None:
         yield value
+    else:
+        for name in names:
+            yield from _parts(getattr(value, name))
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...] | None:
+    """Return the names of a record's fields; None of what is no record."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
