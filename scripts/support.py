@@ -37,7 +37,9 @@ of them.
 BENCHMARKS = """\
 ## Hosts and benchmarks
 
-`yes`: measured in the tests. Otherwise the result says *not applicable* with the reason, never 0.
+`yes`: measured in the tests, benchmarks of published files on the generated world in the same
+layout. Otherwise the result says *not applicable* with the reason, never 0. Benchmarks that are not
+listed (`vlft list benchmarks`) are other splits, prompts and policies; they go with the same hosts.
 """
 
 

@@ -153,27 +153,73 @@ NOT_EMBEDS = "the host has no capability Embeds"
 NOT_EITHER = "the host has no capability Embeds or Scores"
 NOT_CLASSES = "the host has no capability Classifies or Embeds"
 
-BENCHMARKS = {
-    "scenes/question_answering": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
-    "scenes/unseen_question": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
-    "scenes/retrieval": {"generative": NOT_EMBEDS, "vision": NOT_EMBEDS},
-    "scenes/retrieval_jitter": {"generative": NOT_EMBEDS, "vision": NOT_EMBEDS},
-    "custom/vqa": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
-    "custom/multiple_choice": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
-    "custom/multiple_choice_likelihood": {"contrastive": NOT_SCORES, "vision": NOT_SCORES},
-    "custom/caption": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
-    "custom/pairs": {"vision": NOT_EITHER},
-    "custom/retrieval": {"generative": NOT_EMBEDS, "vision": NOT_EMBEDS},
-    "custom/classification": {"generative": NOT_CLASSES},
-}
-"""Benchmark to why hosts of a family cannot take it."""
+NOT_EMBEDS_PROMPTS = "the host has no capability Embeds or EmbedsPrompts"
 
-TEXT_ONLY = ("custom/vqa", "custom/multiple_choice", "custom/multiple_choice_likelihood")
+ASKS = {
+    "question_answering": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
+    "short_answers": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
+    "multiple_choice": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
+    "option_likelihood": {"contrastive": NOT_SCORES, "vision": NOT_SCORES},
+    "captioning": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
+    "caption_choice": {"vision": NOT_EITHER},
+    "retrieval": {"generative": NOT_EMBEDS, "vision": NOT_EMBEDS},
+    "classification": {"generative": NOT_CLASSES},
+    "scienceqa": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
+    "scienceqa_likelihood": {"contrastive": NOT_SCORES, "vision": NOT_SCORES},
+    "mmra": {"contrastive": NOT_SCORES, "vision": NOT_SCORES},
+    "mmra_generate": {"contrastive": NOT_GENERATES, "vision": NOT_GENERATES},
+    "mmeb": {"vision": NOT_EMBEDS_PROMPTS},
+}
+"""Scorer to why hosts of a family cannot take its benchmarks."""
+
+BENCHMARKS = {
+    "aro/vg_relation": "caption_choice",
+    "aro/vg_attribution": "caption_choice",
+    "aro/coco_order": "caption_choice",
+    "aro/flickr30k_order": "caption_choice",
+    "scienceqa/test": "scienceqa",
+    "scienceqa/test_letter_logprob": "scienceqa_likelihood",
+    "scienceqa/test_text_only": "scienceqa",
+    "mmra/images_question": "mmra",
+    "mmra/question_only": "mmra",
+    "mmra/generate": "mmra_generate",
+    "mmeb/image": "mmeb",
+    "captions/coco_karpathy_test": "captioning",
+    "retrieval/coco_test": "retrieval",
+    "pairs/sugarcrepe_swap_att": "caption_choice",
+    "scenes/question_answering": "question_answering",
+    "scenes/retrieval": "retrieval",
+    "custom/vqa": "short_answers",
+    "custom/multiple_choice": "multiple_choice",
+    "custom/multiple_choice_likelihood": "option_likelihood",
+    "custom/caption": "captioning",
+    "custom/pairs": "caption_choice",
+    "custom/retrieval": "retrieval",
+    "custom/classification": "classification",
+}
+"""Benchmark to its scorer. Those on published files are run on the generated world in the same
+layout; others of a scorer (further splits, prompts and policies) go with the same hosts."""
+
+TEXT_ONLY = (
+    "scienceqa/test_text_only",
+    "mmra/question_only",
+    "custom/vqa",
+    "custom/multiple_choice",
+    "custom/multiple_choice_likelihood",
+)
 """Benchmarks that a text-only host takes, on records without images."""
+
+
+def twin(benchmark: str) -> str:
+    """Return the benchmark that is run for one on published files: the same on generated ones."""
+    group, _, split = benchmark.partition("/")
+    if group in ("scenes", "custom"):
+        return benchmark
+    return "scenes/mmeb" if group == "mmeb" else f"scenes/{group}_{split}"
 
 
 def refused_benchmark(benchmark: str, host: str) -> str | None:
     """Return why a host cannot take a benchmark; None when it can."""
     if HOSTS[host].backbone["type"] == "causal_lm" and benchmark not in TEXT_ONLY:
         return NO_IMAGES
-    return BENCHMARKS[benchmark].get(HOSTS[host].family)
+    return ASKS[BENCHMARKS[benchmark]].get(HOSTS[host].family)

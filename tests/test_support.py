@@ -18,6 +18,7 @@ from vlft.data import pipeline
 from vlft.errors import VlftError
 from vlft.evaluation.benchmark import benchmark_names, load_benchmark
 from vlft.evaluation.driver import evaluate
+from vlft.evaluation.scorers import SCORERS
 from vlft.objectives import build_objective
 from vlft.recipe import load_recipe, validate
 from vlft.recipe.backbone import BackboneSection
@@ -56,7 +57,32 @@ def test_every_component_has_a_row_or_column():
     assert set(TABLE.HOSTS) == {name for name in config_names() if name.startswith("tiny_")}
     assert {method.adapter["type"] for method in TABLE.METHODS.values()} == set(ADAPTERS)
     assert set(TABLE.LAUNCHES) == set(list_shipped("accelerate_configs"))
-    assert set(TABLE.BENCHMARKS) == set(benchmark_names())
+    assert set(TABLE.ASKS) == set(SCORERS) == set(TABLE.BENCHMARKS.values())
+
+
+@pytest.mark.parametrize("name", benchmark_names())
+def test_every_benchmark_stands_in_the_table_or_is_like_one_that_does(name, tmp_path):
+    """The same scorer, and images needed or not."""
+    (tmp_path / "x.jsonl").touch()
+
+    def kind(name):
+        own = [f"data.path={tmp_path / 'x.jsonl'}"] if name.startswith("custom/") else []
+        spec = load_benchmark(name, own)
+        return spec.scorer, spec.needs_images
+
+    assert kind(name) in {kind(shown) for shown in TABLE.BENCHMARKS}
+
+
+@pytest.mark.parametrize("name", TABLE.BENCHMARKS)
+def test_the_generated_twin_of_a_benchmark_differs_in_its_data_alone(name):
+    twin = TABLE.twin(name)
+    if twin == name:
+        return
+    changed = {"name", "description", "world", "license", "expected_n", "download", "data"}
+    one, other = (load_benchmark(n).model_dump(exclude=changed) for n in (name, twin))
+    assert {k: v for k, v in one.items() if k != "settings"} == {
+        k: v for k, v in other.items() if k != "settings"
+    }
 
 
 # method x host
@@ -215,6 +241,23 @@ def held_out(tmp_path_factory) -> dict[str, list[str]]:
     }
 
 
+SIZES = {"mmeb/image": 4, "mmra": 11, "scienceqa": 20, "aro/vg_attribution": 30, "scenes/": 2}
+"""Samples of the world, by the beginning of a benchmark's name; else four."""
+
+
+def changes_of(name: str, held_out: dict[str, list[str]], *, text_only: bool) -> list[str]:
+    """Return overrides that make a benchmark small."""
+    if name.startswith("custom/"):
+        own = held_out.get(name) or held_out["text" if text_only else "asked"]
+        return [*own, *(["max_new_tokens=2"] if "max_new" in text_of(name) else [])]
+    size = next((size for start, size in SIZES.items() if name.startswith(start)), 4)
+    field = "data" if name.startswith("scenes/") else "world"
+    small = [f"{field}.num_samples={size}"]
+    if name.startswith("aro/vg_"):
+        small.append("settings.macro_min_cases=1")
+    return small
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("host", TABLE.HOSTS)
 def test_a_host_takes_a_benchmark_or_it_is_not_applicable(host, pristine, held_out):
@@ -222,11 +265,9 @@ def test_a_host_takes_a_benchmark_or_it_is_not_applicable(host, pristine, held_o
     backbone = pristine(TypeAdapter(BackboneSection).validate_python(fields))
     text_only = fields["type"] == "causal_lm"
     for name in TABLE.BENCHMARKS:
-        changes = ["data.num_samples=2"]
-        if name.startswith("custom/"):
-            changes = held_out.get(name) or held_out["text" if text_only else "asked"]
-            changes = [*changes, *(["max_new_tokens=2"] if "max_new" in text_of(name) else [])]
-        result, samples = evaluate(backbone, load_benchmark(name, changes), progress=False)
+        changes = changes_of(name, held_out, text_only=text_only)
+        spec = load_benchmark(TABLE.twin(name), changes)
+        result, samples = evaluate(backbone, spec, progress=False)
         refusal = TABLE.refused_benchmark(name, host)
         assert (result.status == "scored") == (refusal is None), (name, result.reason)
         if refusal is None:

@@ -136,7 +136,7 @@ def test_a_file_of_ones_own_is_read(declare):
 
 def test_an_unknown_name_names_the_nearest_and_all():
     with pytest.raises(
-        UnknownNameError, match=r"Did you mean 'scenes/retrieval'\? Available: custom/caption"
+        UnknownNameError, match=r"Did you mean 'scenes/retrieval'\? Available: aro, aro/coco_order"
     ):
         load_suite("scene/retrieval")
 

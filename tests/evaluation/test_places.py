@@ -5,9 +5,10 @@ import json
 import pytest
 
 from vlft.data.scenes.layouts import write_layout
+from vlft.disk import CACHE
 from vlft.errors import EvaluationError
 from vlft.evaluation.benchmark import load_benchmark
-from vlft.evaluation.places import CACHE, ROOT, placed, written
+from vlft.evaluation.places import ROOT, placed, written
 from vlft.recipe.data.benchmarks import GeneratedFiles
 
 DECLARATION = """
@@ -74,6 +75,13 @@ def test_data_that_are_not_there_say_where_they_belong_and_where_to_get_them(spe
 def test_the_hub_may_be_given(spec):
     found = placed(load_benchmark("custom/vqa", ["data.path=x"]), "hub:user/name@1a2b")
     assert (found.data.path, found.data.revision) == ("hub:user/name", "1a2b")
+
+
+@pytest.mark.parametrize(("given", "kept"), [("images", None), ("/coco", "/coco")])
+def test_images_beside_rows_of_the_hub_lie_where_the_user_says(given, kept):
+    changes = ["data.path=x", f"data.image_root={given}"]
+    spec = load_benchmark("custom/vqa", changes)
+    assert placed(spec, "hub:user/name").data.image_root == kept
 
 
 def test_ones_own_data_may_be_given_too():

@@ -135,7 +135,7 @@ def test_files_that_do_not_fit_are_refused_unless_partial(score, rows, message):
 
 
 def test_two_predictions_for_one_record_are_refused(score):
-    with pytest.raises(EvaluationError, match="2 samples have the id 'q0'"):
+    with pytest.raises(EvaluationError, match="2 predictions have the id 'q0'; keep one"):
         score([*said("A", "B", "C", "A"), *said("B")], partial=True)
 
 

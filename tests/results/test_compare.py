@@ -91,7 +91,8 @@ def test_weights_give_the_difference_of_the_main_metric():
 def test_samples_of_weight_zero_do_not_count():
     one = measured([0, 1], metric=1.0, weights=[0.0, 1.0], groups=["a", "b"])
     other = measured([1, 1], metric=1.0, weights=[0.0, 1.0], groups=["a", "b"])
-    assert compare(one, other).difference == 0
+    found = compare(one, other)
+    assert (found.difference, found.better, found.worse, found.n, found.p) == (0, 0, 0, 1, 1.0)
 
 
 def test_a_metric_that_is_no_mean_of_samples_is_not_claimed():

@@ -165,7 +165,8 @@ def check(wanted: Wanted) -> int:
         print(text_table(("benchmark", "n", "declared", "revision", "data"), rows))
     for one in found:
         for problem in one.problems:
-            sys.stderr.write(f"vlft: {one.benchmark}: {problem}\n")
+            told = problem.removeprefix(f"{one.benchmark}: ")
+            sys.stderr.write(f"vlft: {one.benchmark}: {told}\n")
     return 2 if any(one.problems for one in found) else 0
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from PIL.Image import Image
 from pydantic import JsonValue
@@ -257,8 +257,13 @@ def scorer_of(spec: BenchmarkSpec) -> Scorer:
     return pick(SCORERS, spec.scorer, kind="scorer")
 
 
-def require_different_ids(ids: Sequence[str], spec: BenchmarkSpec) -> None:
-    """Refuse records or samples that cannot be told apart.
+def require_different_ids(
+    ids: Sequence[str],
+    spec: BenchmarkSpec,
+    *,
+    what: Literal["samples", "predictions"] = "samples",
+) -> None:
+    """Refuse records, samples or predictions that cannot be told apart.
 
     Raises:
         EvaluationError: Two have one id.
@@ -267,9 +272,14 @@ def require_different_ids(ids: Sequence[str], spec: BenchmarkSpec) -> None:
     twice = next((name for name, count in counts.items() if count > 1), None)
     if twice is not None:
         raise EvaluationError(
-            f"{spec.name}: {counts[twice]} samples have the id {twice!r}; give every record an "
-            "`id` of its own, or none (its line then names it)"
+            f"{spec.name}: {counts[twice]} {what} have the id {twice!r}; {_ADVICE[what]}"
         )
+
+
+_ADVICE = {
+    "samples": "give every record an `id` of its own, or none (its line then names it)",
+    "predictions": "keep one of them",
+}
 
 
 def notes_on_size(spec: BenchmarkSpec, size: int) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vlft.data import scenes
 from vlft.data.scenes.layouts import write_layout
+from vlft.disk import cache_folder
 from vlft.errors import EvaluationError
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.recipe.data.benchmarks import GeneratedFiles
@@ -21,9 +22,6 @@ from vlft.recipe.data.files import HUB
 
 ROOT = "VLFT_DATA"
 """Variable that names the folder of all benchmarks' data."""
-
-CACHE = "VLFT_CACHE"
-"""Variable that names the folder that generated files are kept in."""
 
 PLACES = ("path", "image_root", "tags", "captions")
 """Fields of data sections that name files."""
@@ -45,7 +43,10 @@ def placed(spec: BenchmarkSpec, given: str | None = None) -> BenchmarkSpec:
         return _below(spec, written(spec.world), without_first=True)
     if given is not None and given.startswith(HUB):
         name, _, revision = given.partition("@")
-        return _with(spec, {"path": name, "image_root": None, "revision": revision or None})
+        # images beside the rows of the Hub lie where the user says, not where the files' would
+        root = getattr(spec.data, "image_root", None)
+        kept = root if root is not None and Path(root).is_absolute() else None
+        return _with(spec, {"path": name, "image_root": kept, "revision": revision or None})
     if spec.download is None:
         return spec if given is None else _with(spec, {"path": given})
     candidates = list(_candidates(spec, Path(given or os.environ.get(ROOT, "data")).expanduser()))
@@ -67,8 +68,7 @@ def written(world: GeneratedFiles) -> Path:
         DataError: The settings contradict each other.
     """
     name = sha256(f"{_drawing_code()}{world.model_dump_json()}".encode()).hexdigest()[:16]
-    cache = os.environ.get(CACHE) or Path.home() / ".cache" / "vlft"
-    folder = Path(cache).expanduser() / "worlds" / f"{world.layout}-{name}"
+    folder = cache_folder() / "worlds" / f"{world.layout}-{name}"
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)

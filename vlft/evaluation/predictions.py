@@ -167,7 +167,7 @@ def matched(
         EvaluationError: An id comes twice, or (without ``partial``) one has no record, or a record
             no prediction.
     """
-    require_different_ids([one.id for one in predictions], spec)
+    require_different_ids([one.id for one in predictions], spec, what="predictions")
     by_id = {prediction.id: prediction for prediction in predictions}
     ids = [record.id for record in records]
     known = set(ids)

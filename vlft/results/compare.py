@@ -81,18 +81,17 @@ def compare(first: Measured, second: Measured, *, across_protocols: bool = False
             f"{one.benchmark}: measured in different ways: {told}; measure both in one way, or "
             "compare across protocols with --across-protocols"
         )
-    pairs = _pairs(first, second)
+    # A sample of weight 0 is no part of the metric, such as the other direction of a retrieval.
+    pairs = [pair for pair in _pairs(first, second) if pair[0].weight != 0]
+    if not pairs:
+        raise EvaluationError(f"{one.benchmark}: no sample counts in its main metric")
     scores = [(_score(a, one), _score(b, other)) for a, b in pairs]
     differences = [b - a for a, b in scores]
     weights = [sample.weight for sample, _ in pairs]
     strata: dict[tuple[str | None, float | None], list[int]] = defaultdict(list)
     for row, (sample, _) in enumerate(pairs):
-        strata[(sample.group, sample.weight) if sample.weight is not None else (None, None)].append(
-            row
-        )
-    shares = [
-        len(rows) * weight if weight is not None else 1.0 for (_, weight), rows in strata.items()
-    ]
+        strata[sample.weight and sample.group, sample.weight].append(row)
+    shares = [1.0 if weight is None else len(rows) * weight for (_, weight), rows in strata.items()]
     binary = all(value in (0, 1) for pair in scores for value in pair)
     better, worse = (sum(sign * d > 0 for d in differences) for sign in (1, -1))
     values = [_total(column, weights) for column in zip(*scores, strict=True)]
