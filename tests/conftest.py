@@ -1,7 +1,9 @@
 """Fixtures that more than one part of the suite uses: tiny hosts and batches for them."""
 
 import copy
+import getpass
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,9 @@ from vlft.types import Backbone, Batch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Generated files are named by what they hold, so that workers and later runs may share them.
+CACHE = Path(tempfile.gettempdir()) / f"vlft-tests-{getpass.getuser()}"
+os.environ["VLFT_CACHE"] = str(CACHE)
 torch.set_num_threads(1)
 
 HOSTS = ("tiny_llava", "tiny_clip", "tiny_llama")

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from vlft.evaluation.benchmark import load_suite
 from vlft.results import read_result, read_samples
 
 
@@ -47,15 +48,20 @@ def test_json_is_the_result(vlft, clip_run, tmp_path):
     assert printed["metrics"] == written["metrics"]
 
 
+@pytest.mark.slow
 def test_suite_of_the_recipe_is_the_default(vlft, lora_run, tmp_path):
     run_dir = shutil.copytree(lora_run, tmp_path / "run")
     recipe = run_dir / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("suite: null", "suite: scenes"))
-    called = vlft("eval", str(run_dir), "data.num_samples=4")
+    called = vlft("eval", str(run_dir), "--limit", "3")
     assert called.status == 0, called.err
     assert "not applicable" in called.out  # retrieval, of a host that does not embed
-    names = {path.name for path in (run_dir / "results").glob("*.json")}
-    assert "scenes-question_answering-data.num_samples-4.json" in names
+    results = [read_result(path) for path in (run_dir / "results").glob("*.json")]
+    assert {result.benchmark for result in results} == {s.name for s in load_suite("scenes")}
+    measured = [result for result in results if result.status == "scored"]
+    assert len(measured) > 20
+    assert {result.protocol.ranking_key.coverage for result in measured} == {"limited"}
+    assert all(metric.n >= 3 for result in measured for metric in result.metrics[:1])
 
 
 def test_no_benchmark_is_named(vlft, lora_run):

@@ -242,7 +242,7 @@ def score_samples(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
     require_different_ids([sample.id for sample in samples], spec)
     scored = scorer_of(spec).score(samples, spec)
     names = [metric.name for metric in scored.metrics]
-    if spec.metric not in names:
+    if spec.metric not in (*names, *scored.undefined):
         raise EvaluationError(f"{spec.name}: {unknown('metric', spec.metric, names)}")
     metrics = sorted(scored.metrics, key=lambda metric: metric.name != spec.metric)
     return scored._replace(metrics=metrics)

@@ -22,12 +22,15 @@ class Scored(NamedTuple):
         metrics: Numbers over all samples.
         groups: Numbers of each group.
         notes: What a reader of the numbers should know.
+        undefined: Names of metrics that these samples do not define, such as a mean over groups of
+            a size that none has; a note says why.
     """
 
     samples: list[Sample]
     metrics: list[Metric]
     groups: dict[str, tuple[Metric, ...]]
     notes: tuple[str, ...] = ()
+    undefined: tuple[str, ...] = ()
 
 
 class NoSettings(Section):

@@ -291,13 +291,20 @@ def test_the_list_of_relations_holds_for_relations_only():
 @pytest.mark.parametrize(
     ("name", "group"), [("aro/vg_relation", "near"), ("aro/vg_attribution", "a_b")]
 )
-def test_nothing_left_for_the_average_is_told_before_the_model_is_asked(name, group):
-    model = Sees(is_right)
-    with pytest.raises(
-        EvaluationError, match=f"{name}: the macro average would have no group left"
-    ):
-        run(spec_of(name), model, cases(name, 20, group))
-    assert model.texts == []
+def test_without_a_group_for_the_paper_s_average_the_others_stand_and_it_is_said(name, group):
+    found = run(spec_of(name), Sees(is_right), cases(name, 20, group))
+    assert "macro_accuracy" not in values(found)
+    assert (values(found)["accuracy"], values(found)["macro_accuracy_all"]) == (1.0, 1.0)
+    assert any("no group is left for the macro average" in note for note in found.notes)
+    assert all(sample.weight is None for sample in found.samples)
+
+
+def test_samples_say_what_they_count_in_the_paper_s_average():
+    names = ["on"] * 3 + ["near"] * 5 + ["under"]
+    records = [pair(number, name, wrong=1) for number, name in enumerate(names)]
+    found = run(spec_of("aro/vg_relation"), Sees(is_right), records)
+    weights = [sample.weight for sample in found.samples]
+    assert weights == pytest.approx([1 / 6] * 3 + [0] * 5 + [1 / 2])
 
 
 def test_a_case_without_its_group_is_named():

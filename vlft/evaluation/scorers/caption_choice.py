@@ -15,7 +15,7 @@ from vlft.data.records import Record
 from vlft.errors import EvaluationError, pick
 from vlft.evaluation.answering import Answers
 from vlft.evaluation.asking import group_of, listed, picture, require_values
-from vlft.evaluation.averages import GroupRule, Kept, kept_groups, macro_shares
+from vlft.evaluation.averages import GroupRule, Kept, kept_groups, macro_shares, macro_weights
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.caption_cases import CaptionChoice, Case, case_of
 from vlft.evaluation.metrics import cosine, share, share_per_group
@@ -48,16 +48,15 @@ def ask(records: Sequence[Record], spec: BenchmarkSpec, via: type) -> Iterator[R
     """Ask for the embeddings of images and captions, or for the captions' likelihoods.
 
     Raises:
-        EvaluationError: A record is no pair with wrong captions, there is no tie rule, or no group
-            is left for the macro average.
+        EvaluationError: A record is no pair with wrong captions or lacks its group, or there is no
+            tie rule.
     """
     if spec.tie_rule is None:
         raise EvaluationError(f"{spec.name}: scorer caption_choice needs `tie_rule`")
     settings = settings_of(spec, CaptionChoice)
     cases = [case_of(record, spec, settings) for record in records]
-    if spec.group_by is not None:
-        _kept([str(group_of(case.pair, spec)) for case in cases], spec, settings)
     for case in cases:
+        group_of(case.pair, spec)
         shown = picture(case.pair.image, case.pair, spec)
         if via is Embeds:
             yield from (EmbedImage(shown), *map(EmbedText, case.captions))
@@ -123,7 +122,7 @@ def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
     Chance follows from the number of different captions.
 
     Raises:
-        EvaluationError: There are no samples, one has no values, or no group is left.
+        EvaluationError: There are no samples, or one has no values.
     """
     settings = settings_of(spec, CaptionChoice)
     kinds = [key for key in SUFFIXES if samples and key in samples[0].extra]
@@ -132,7 +131,13 @@ def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
     scored = [sample.model_copy(update={"score": won}) for sample, won in judged]
     chances = [_chance(sample, spec) for sample in samples]
     names = [str(sample.group) for sample in samples] if spec.group_by is not None else []
-    kept = _kept(names, spec, settings)
+    rule = GroupRule(frozenset(settings.macro_exclude), settings.macro_min_cases)
+    kept = kept_groups(names, rule)
+    if spec.metric == MACRO and kept.groups:
+        scored = [
+            sample.model_copy(update={"weight": weight})
+            for sample, weight in zip(scored, macro_weights(names, kept), strict=True)
+        ]
     metrics: list[Metric] = []
     tables = []
     for key, won in wins.items():
@@ -144,12 +149,11 @@ def score(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
         equal = share("identical_options", [float(_has_equal(sample)) for sample in samples])
         metrics.append(equal.model_copy(update={"direction": "lower"}))
     groups = {name: tuple(table[name][0] for table in tables) for name in sorted(set(names))}
-    return Scored(scored, metrics, groups, _notes(scored, spec, kept))
+    undefined = (MACRO,) if kept.lacking else ()
+    return Scored(scored, metrics, groups, _notes(scored, spec, kept), undefined)
 
 
-def _kept(names: Sequence[str], spec: BenchmarkSpec, settings: CaptionChoice) -> Kept:
-    rule = GroupRule(frozenset(settings.macro_exclude), settings.macro_min_cases)
-    return kept_groups(names, rule, where=spec.name)
+MACRO = "macro_accuracy"
 
 
 def _notes(samples: Sequence[Sample], spec: BenchmarkSpec, kept: Kept) -> tuple[str, ...]:
@@ -167,7 +171,9 @@ def _notes(samples: Sequence[Sample], spec: BenchmarkSpec, kept: Kept) -> tuple[
         )
     if equal:
         notes.append(f"in {equal} of {number} cases a wrong caption equals the right one")
-    if kept.excluded or kept.small:
+    if kept.lacking:
+        notes.append(kept.lacking)
+    elif kept.excluded or kept.small:
         notes.append(
             f"macro_accuracy is the mean over {len(kept.groups)} groups; {kept.excluded} are left "
             f"out by their names and {kept.small} by their sizes"
