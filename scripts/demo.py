@@ -6,8 +6,11 @@
 3. The same in short for a tiny CLIP: retrieval before and after tuning on scenes that are off the
    grid.
 
-It ends with a table, two pictures and the path of the run. Each step is an ordinary command,
-printed before it runs; nothing here knows more than the command line does.
+4. All four models are measured on generated files in the layouts of published benchmarks, base and
+   tuned ones are compared answer by answer, and the leaderboard is written.
+
+It ends with a table, two pictures, a page and the path of the run. Each step is an ordinary
+command, printed before it runs; nothing here knows more than the command line does.
 """
 
 import shutil
@@ -17,7 +20,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from vlft.cli.compare import run as compare_runs
+from vlft.cli.evaluate import Wanted
 from vlft.cli.evaluate import run as evaluate_run
+from vlft.cli.leaderboard import run as write_leaderboard
 from vlft.cli.pictures import draw_curves, draw_predictions
 from vlft.cli.report import text_table
 from vlft.cli.train import run as train_recipe
@@ -33,6 +39,8 @@ ROOT = Path("runs/demo")
 PRETRAINED, TUNED = ROOT / "pretrained", ROOT / "lora"
 CLIP_PRETRAINED, CLIP_TUNED = ROOT / "clip_pretrained", ROOT / "clip_lora"
 UNSEEN, RETRIEVAL = "scenes/unseen_question", "scenes/retrieval_jitter"
+LAYOUTS = "scenes_layouts"
+SITE = ROOT / "site"
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,12 @@ def main() -> int:
         if status:
             return status
     for stage in STAGES:
-        measure(stage)
+        measure(stage.run_dir, stage.benchmark)
+    for stage in STAGES:
+        measure(stage.run_dir, LAYOUTS)
+    for base, tuned in ((PRETRAINED, TUNED), (CLIP_PRETRAINED, CLIP_TUNED)):
+        compare(base, tuned)
+    publish([stage.run_dir for stage in STAGES])
 
     curves, examples = ROOT / "learning_curve.png", ROOT / "predictions.png"
     draw_curves({stage.recipe: stage.run_dir for stage in STAGES}, curves)
@@ -90,6 +103,7 @@ def main() -> int:
     print(f"\n{text_table(header, [row.cells for row in rows])}\n")
     print(
         f"learning curves      {curves}\nexample predictions  {examples}\n"
+        f"leaderboard          {SITE / 'index.html'}\n"
         f"run                  {TUNED}"
     )
     print(f"\n{time.perf_counter() - start:.0f} s. Ask the tuned model something yourself:")
@@ -118,18 +132,24 @@ def is_finished(stage: Stage) -> bool:
     return done and recipe.is_file() and recipe.read_text(encoding="utf-8") == wanted
 
 
-def measure(stage: Stage) -> None:
-    """Measure a run, from what it left on disk."""
-    print(f"\n$ vlft eval {stage.run_dir} --benchmark {stage.benchmark}", flush=True)
-    evaluate_run(
-        str(stage.run_dir),
-        [stage.benchmark],
-        overrides=[],
-        limit=None,
-        batch_size=128,
-        out=None,
-        as_json=False,
-    )
+def measure(run_dir: Path, benchmark: str) -> None:
+    """Measure a run on a benchmark or suite, from what it left on disk."""
+    print(f"\n$ vlft eval {run_dir} --benchmark {benchmark} --batch-size 128", flush=True)
+    wanted = Wanted([benchmark], overrides=[], data=None, name=None, out=None, as_json=False)
+    evaluate_run(str(run_dir), wanted, limit=None, batch_size=128)
+
+
+def compare(base: Path, tuned: Path) -> None:
+    """Compare two runs answer by answer."""
+    print(f"\n$ vlft compare {base} {tuned}", flush=True)
+    compare_runs(str(base), str(tuned), [], groups=False, across_protocols=False, as_json=False)
+
+
+def publish(run_dirs: list[Path]) -> None:
+    """Write the leaderboard of some runs."""
+    places = [str(run_dir / "results") for run_dir in run_dirs]
+    print(f"\n$ vlft leaderboard {' '.join(places)} --out {SITE}", flush=True)
+    write_leaderboard(places, out=str(SITE))
 
 
 @dataclass(frozen=True)

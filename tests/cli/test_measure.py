@@ -60,8 +60,8 @@ def test_data_may_be_given_apart(vlft, held_out, tmp_path, monkeypatch):
         (("run", "--predictions", "a.jsonl"), "--predictions scores a file without a model"),
         (("run", "--suite", "scenes", "--partial"), "--partial belongs to --predictions"),
         (("run", "--suite", "scenes", "--policy", "x"), "--policy belongs to --predictions"),
-        (("--suite", "sceens"), "name what to measure"),
-        (("--check-data", "--suite", "sceens"), "Did you mean 'scenes'"),
+        (("--suite", "scenez"), "name what to measure"),
+        (("--check-data", "--suite", "scenez"), "Did you mean 'scenes'"),
     ],
 )
 def test_what_does_not_go_together_is_said(vlft, arguments, message):
@@ -162,6 +162,6 @@ def test_a_leaderboard_is_made_of_results(vlft, held_out, tmp_path, monkeypatch)
     assert {"index.html", "leaderboard.csv", "leaderboard.json", "leaderboard.md"} <= {
         path.name for path in (tmp_path / "site").iterdir()
     }
-    called = vlft("leaderboard", "results", "--published", "matchin")
+    called = vlft("leaderboard", "results", "--published", "match")
     assert called.status == 2
     assert "Did you mean 'matching'?" in called.err

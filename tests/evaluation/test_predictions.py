@@ -111,8 +111,8 @@ def test_a_policy_replaces_the_extraction(score):
     done = score(rows, policy="option")
     assert accuracy(done) == 0.75
     assert done.result.protocol.ranking_key.extraction == "option"
-    with pytest.raises(UnknownNameError, match=r"unknown extraction 'optoin'. Did you mean"):
-        score(rows, policy="optoin")
+    with pytest.raises(UnknownNameError, match=r"unknown extraction 'option_'. Did you mean"):
+        score(rows, policy="option_")
 
 
 @pytest.mark.parametrize(

@@ -66,30 +66,38 @@ def continued(chat: ChatFormat, prompt: Prompt, continuations: Sequence[str]) ->
         EvaluationError: A continuation is empty, or the template does not write it as it is.
     """
     start = chat.render(prompt.messages, add_generation_prompt=True)
+    written = [_written(chat, prompt, start, continuation) for continuation in continuations]
+    prefixes = list(dict.fromkeys(prefix for prefix, _ in written))
+    texts = [*prefixes, *(text for _, text in written)]
+    tokens = chat.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    before = dict(zip(prefixes, tokens, strict=False))
     shared: dict[str, Continued] = {}
     alone: list[Continued] = []
-    for place, continuation in enumerate(continuations):
-        whole = chat.render((*prompt.messages, Message("assistant", (continuation,))))
-        found = whole.find(continuation, len(start)) if whole.startswith(start) else -1
-        if not continuation.strip() or found < 0:
-            raise EvaluationError(
-                f"the continuation {continuation!r} cannot be scored: it is empty, or the host's "
-                "chat template rewrites it"
-            )
-        text = whole[: found + len(continuation)]
-        before = chat.tokenizer(whole[:found], add_special_tokens=False)["input_ids"]
-        after = chat.tokenizer(text, add_special_tokens=False)["input_ids"]
-        pairs = zip(before, after, strict=False)
-        common = next((at for at, (a, b) in enumerate(pairs) if a != b), len(before))
+    for place, ((prefix, text), after) in enumerate(
+        zip(written, tokens[len(prefixes) :], strict=True)
+    ):
+        pairs = zip(before[prefix], after, strict=False)
+        common = next((at for at, (a, b) in enumerate(pairs) if a != b), len(before[prefix]))
         tail = after[common:]
-        if len(tail) == 1 and common == len(before):
-            prefix = whole[:found]
+        if len(tail) == 1 and common == len(before[prefix]):
             row = shared.setdefault(prefix, Continued(prefix, [], [], shared=True))
             row.tails.append(tail)
             row.places.append(place)
         else:
             alone.append(Continued(text, [tail], [place], shared=False))
     return [*shared.values(), *alone]
+
+
+def _written(chat: ChatFormat, prompt: Prompt, start: str, continuation: str) -> tuple[str, str]:
+    """Return the text before a continuation, and the text that ends with it."""
+    whole = chat.render((*prompt.messages, Message("assistant", (continuation,))))
+    found = whole.find(continuation, len(start)) if whole.startswith(start) else -1
+    if not continuation.strip() or found < 0:
+        raise EvaluationError(
+            f"the continuation {continuation!r} cannot be scored: it is empty, or the host's "
+            "chat template rewrites it"
+        )
+    return whole[:found], whole[: found + len(continuation)]
 
 
 def image_markup(chat: ChatFormat) -> str:

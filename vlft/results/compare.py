@@ -90,7 +90,8 @@ def compare(first: Measured, second: Measured, *, across_protocols: bool = False
     weights = [sample.weight for sample, _ in pairs]
     strata: dict[tuple[str | None, float | None], list[int]] = defaultdict(list)
     for row, (sample, _) in enumerate(pairs):
-        strata[sample.weight and sample.group, sample.weight].append(row)
+        group = None if sample.weight is None else sample.group
+        strata[group, sample.weight].append(row)
     shares = [1.0 if weight is None else len(rows) * weight for (_, weight), rows in strata.items()]
     binary = all(value in (0, 1) for pair in scores for value in pair)
     better, worse = (sum(sign * d > 0 for d in differences) for sign in (1, -1))
