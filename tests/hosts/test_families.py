@@ -163,7 +163,8 @@ def test_a_scored_answer_has_the_loss_of_a_trained_one(twin, prompts, encoded, c
     targets = batch["targets"][batch["targets"] != -100]
     losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
     ((score,),) = GenerativeModel(twin).score([prompts[1]], [["red"]])
-    assert score == pytest.approx(-losses[:-1].sum().item(), rel=1e-3)
+    assert score.total == pytest.approx(-losses[:-1].sum().item(), rel=1e-3)
+    assert score.num_tokens == len(losses) - 1
 
 
 def test_placeholders_that_do_not_fit_name_the_record(twin, records):

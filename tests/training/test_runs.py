@@ -114,7 +114,8 @@ def test_fresh_process_answers_alike(lora_run, tmp_path):
     prompt = Prompt((Message("user", (0, "what color is it?")),), (image,))
     model = capabilities_of(vlft.load(lora_run))
     assert model.generate([prompt], max_new_tokens=4) == answers
-    assert model.score([prompt], [["red"]])[0] == pytest.approx(scores[0], rel=1e-6)
+    ((likelihood,),) = model.score([prompt], [["red"]])
+    assert likelihood.total == pytest.approx(scores[0][0][0], rel=1e-6)
 
 
 def test_everything_trained_is_saved(train, live, batch, tmp_path):

@@ -134,7 +134,7 @@ BAD = {
         lambda rows: [*rows, {"image_id": 99, "caption": "a"}],
         "1 predictions have no record (99",
     ),
-    "two for one image": (lambda rows: [*rows, rows[0]], "2 samples have the id '0'"),
+    "two for one image": (lambda rows: [*rows, rows[0]], "2 predictions have the id '0'"),
     "no caption": (
         lambda rows: [{"image_id": 0, "caption": None}, *rows[1:]],
         "row 1 (id 0): expected one of `answer`",

@@ -15,13 +15,14 @@ from vlft.backbones import build
 from vlft.data import images, open_dataset
 from vlft.data.records import ImageRef, Item, Pair, Ranking, images_of
 from vlft.data.scenes.layouts import write_layout
+from vlft.disk import CACHE
 from vlft.errors import DataError, EvaluationError, RecordError
 from vlft.evaluation.answering import in_batches
 from vlft.evaluation.benchmark import load_benchmark
 from vlft.evaluation.capabilities import capabilities_of
 from vlft.evaluation.check import check_data
 from vlft.evaluation.driver import evaluate, measure, predict, score_samples
-from vlft.evaluation.places import CACHE, placed
+from vlft.evaluation.places import placed
 from vlft.evaluation.predictions import score_predictions
 from vlft.evaluation.requests import EmbedImage, EmbedPrompt, EmbedText
 from vlft.evaluation.scorers.mmeb import ask, from_scores

@@ -13,11 +13,12 @@ from vlft.data import open_dataset
 from vlft.data.readers.mmra import SUBTASKS
 from vlft.data.records import Conversation, ImageRef
 from vlft.data.scenes.layouts import write_layout
+from vlft.disk import CACHE
 from vlft.errors import EvaluationError, UnknownNameError
 from vlft.evaluation.benchmark import load_benchmark
 from vlft.evaluation.capabilities import capabilities_of
 from vlft.evaluation.driver import evaluate, predict, score_samples
-from vlft.evaluation.places import CACHE, placed
+from vlft.evaluation.places import placed
 from vlft.evaluation.predictions import score_predictions
 from vlft.evaluation.scorers.mmra import ask, ask_likelihood, from_choice, from_scores, from_text
 from vlft.recipe.backbone import ImageTextToText

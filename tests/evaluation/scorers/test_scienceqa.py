@@ -12,10 +12,11 @@ from PIL import Image
 from vlft.backbones import build
 from vlft.data import open_dataset
 from vlft.data.readers.scienceqa import ScienceQADataset
+from vlft.disk import CACHE
 from vlft.errors import EvaluationError, UnknownNameError
 from vlft.evaluation.benchmark import benchmark_names, load_benchmark
 from vlft.evaluation.driver import evaluate, predict, score_samples
-from vlft.evaluation.places import CACHE, placed
+from vlft.evaluation.places import placed
 from vlft.evaluation.predictions import score_predictions
 from vlft.evaluation.scienceqa.breakdown import official_scores
 from vlft.recipe.backbone import ImageTextToText
