@@ -31,6 +31,11 @@ def test_limited_result_is_written_and_marked(vlft, lora_run, tmp_path):
     assert result.model.name == str(lora_run)
     assert result.metrics[0].name == "accuracy"
     assert result.metrics[0].n == 6
+    facts = result.protocol.recorded
+    trained = json.loads((lora_run / "environment.json").read_text())["trained_parameters"]
+    assert facts["trained_parameters"] == trained > 0
+    assert facts["visual_tokens_per_image"] == 16
+    assert len(result.model.weights) == 16
     row = next(line for line in called.out.splitlines() if "accuracy" in line)
     assert row.split()[1:3] == ["accuracy", f"{result.metrics[0].value:.4f}"]
     assert result.samples_file is not None

@@ -128,3 +128,10 @@ def test_generated_files_take_the_place_of_the_data(spec, tmp_path, monkeypatch)
     world = GeneratedFiles(layout="scienceqa", num_samples=20, seed=3)
     found = placed(spec.model_copy(update={"world": world}))
     assert path_of(found) == str(written(world))
+
+
+def test_what_has_its_place_keeps_it(spec, data):
+    found = placed(spec, str(data / "scienceqa"))
+    assert placed(found) == found
+    drawn = placed(load_benchmark("scenes/mmra_generate", ["world.num_samples=11"]))
+    assert placed(drawn) == drawn

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import vlft
+from vlft.errors import EvaluationError
 from vlft.types import Backbone, Batch
 
 EVERY_STEP = (
@@ -84,6 +85,26 @@ def test_suite_chooses_the_best(train):
     state = json.loads((run_dir / "checkpoint-2" / "trainer_state.json").read_text())
     assert state["best_metric"] == max(measured)
     assert not (run_dir / "evaluating").exists()
+
+
+def test_a_benchmark_in_a_published_layout_may_choose(train):
+    run_dir = train(
+        *EVERY_STEP, "evaluation.suite=scenes/mmra_images_question",
+        "evaluation.overrides=[world.num_samples=11]", "evaluation.metric_for_best=accuracy",
+        "training.max_steps=2",
+    )  # fmt: skip
+    lines = [line for line in metrics_of(run_dir) if "accuracy" in line]
+    assert len(lines) == 2
+    assert all("macro_accuracy" in line for line in lines)
+
+
+def test_files_of_a_suite_that_are_not_there_are_named_before_the_first_step(train, tmp_path):
+    with pytest.raises(EvaluationError, match=r"aro/vg_relation: its data are not there"):
+        train(
+            *EVERY_STEP, "evaluation.suite=aro", "evaluation.metric_for_best=accuracy",
+            run_dir=tmp_path / "run",
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
 
 
 def test_early_stopping_by_a_metric_of_the_suite(train):

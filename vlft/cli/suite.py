@@ -14,6 +14,7 @@ from vlft import hub
 from vlft.errors import EvaluationError, unknown
 from vlft.evaluation.benchmark import load_suite
 from vlft.evaluation.driver import evaluate
+from vlft.evaluation.places import placed
 from vlft.recipe.schema import Recipe
 from vlft.training.callbacks import METRICS
 from vlft.training.fit import SuiteCallback
@@ -38,9 +39,11 @@ class RunSuite(SuiteCallback):
 
     def __init__(self, recipe: Recipe, run_dir: Path) -> None:
         assert recipe.evaluation.suite is not None
-        self._specs = load_suite(recipe.evaluation.suite, recipe.evaluation.overrides)
+        specs = load_suite(recipe.evaluation.suite, recipe.evaluation.overrides)
+        # a file that is not there is named before the first step
+        self._specs = [placed(spec) for spec in specs]
         for spec in self._specs:
-            _ = spec.dataset_revision  # a file that is not there is named before the first step
+            _ = spec.dataset_revision
         self._limit = recipe.evaluation.limit
         self._folder = run_dir / FOLDER
         self._group: dist.ProcessGroup | None = None

@@ -104,11 +104,14 @@ def _candidates(spec: BenchmarkSpec, given: Path) -> Iterator[BenchmarkSpec]:
 
 
 def _below(spec: BenchmarkSpec, folder: Path, *, without_first: bool = False) -> BenchmarkSpec:
-    """Put relative paths below a folder, which may itself be the first step of them."""
+    """Put relative paths below a folder, which may itself be the first step of them.
+
+    Absolute ones stay as they are, so that what has its place keeps it.
+    """
     changed: dict[str, str | None] = {}
     for field in PLACES:
         value = getattr(spec.data, field, None)
-        if isinstance(value, str) and not value.startswith(HUB):
+        if isinstance(value, str) and not value.startswith(HUB) and not Path(value).is_absolute():
             steps = Path(value).parts[1:] if without_first else Path(value).parts
             changed[field] = str(folder.joinpath(*steps))
     return _with(spec, changed)
