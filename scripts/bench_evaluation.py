@@ -9,8 +9,9 @@ one's own does. Scores must agree. A/A is the base against itself: a ratio count
 within half of its margin.
 
 Goals: loop / harness >= 4 on a tiny CLIP, >= 1.7 on a ViT-B/32, >= 4 with repeated images (every
-image in five cases of two captions); harness / mteb <= 0.5, same micro score; loop / harness from
-its log >= 20. COCO-Order (five captions per image, five options each) is timed beside them: there
+image in five cases of two captions); harness / mteb <= 0.5, same micro score (mteb does not cut
+images to their box, so in VG-Relation itself each is in 4.5 cases); loop / harness from its log
+>= 20. COCO-Order (five captions per image, five options each) is timed beside them: there
 are 25 texts for each image, and none of them repeats.
 """
 
@@ -234,24 +235,28 @@ def against_mteb(cases: int, rounds: int) -> list[dict[str, Any]]:
 
     found = []
     for title, config, number in (
-        ("mteb, tiny", "tiny_clip", cases),
-        ("mteb, B/32", "clip_vit_b32", cases // 4),
+        ("tiny", "tiny_clip", cases),
+        ("B/32", "clip_vit_b32", cases // 4),
     ):
         backbone = host(config)
         network: Any = backbone.model
-        spec = on_world(VG, number)
         with tempfile.TemporaryDirectory() as folder:
             network.save_pretrained(folder)
             backbone.processor.save_pretrained(folder)
             model = clip_models.CLIPModel(folder, revision="main", device="cpu")
             model.mteb_model_meta = clip_models.clip_vit_base_patch32
-        task = mteb_task(spec)
-        found += compare(
-            title,
-            Side("mteb", lambda task=task, model=model: mteb_score(task, model)),
-            [Side("harness", lambda b=backbone, s=spec: harness(b, s), 2.0)],
-            rounds,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            for name, spec in (
+                ("different images", on_world(VG, number)),
+                ("5 cases an image", repeated(number // CASES_PER_IMAGE, Path(folder))),
+            ):
+                task = mteb_task(spec)
+                found += compare(
+                    f"{title}, {name}",
+                    Side("mteb", lambda task=task, model=model: mteb_score(task, model)),
+                    [Side("harness", lambda b=backbone, s=spec: harness(b, s), 2.0)],
+                    rounds,
+                )
     return found
 
 
