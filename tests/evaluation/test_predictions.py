@@ -143,6 +143,10 @@ def test_two_predictions_for_one_record_are_refused(score):
     ("rows", "message"),
     [
         ([{"answer": "A"}], r"row 1: found no `id`; there is: answer"),
+        ([{"id": 1.0, "answer": "A"}], r"row 1: `id` is 1.0, expected a text or a whole number"),
+        ([{"id": None, "answer": "A"}], r"row 1: `id` is None"),
+        ([{"id": "q0", "answer": True}], "expected one of"),
+        ([{"id": "q0", "choice": False}], "expected one of"),
         ([{"id": "q0"}], r"row 1 \(id q0\): expected one of `answer`"),
         ([{"id": "q0", "answer": "A", "scores": [1]}], "expected one of"),
         ([{"id": "q0", "scores": ["a"]}], "expected one of"),
@@ -162,12 +166,46 @@ def test_rows_of_another_form_are_named(score, rows, message):
     [
         ([1.0, 2.0], "record q0: found 2 scores, expected 3, one for each option"),
         ([1.0, float("nan"), 0.0], "record q0: the scores are .*NaN or infinite"),
+        ([1.0, 10**400, 0.0], "record q0: the scores are .*NaN or infinite"),
     ],
 )
 def test_scores_that_cannot_be_compared_are_refused(score, scores, message):
     rows = [{"id": "q0", "scores": scores}]
     with pytest.raises(EvaluationError, match=message):
         score(rows, benchmark="custom/multiple_choice_likelihood", partial=True)
+
+
+@pytest.mark.parametrize("benchmark", ["custom/multiple_choice", "custom/vqa"])
+def test_the_right_answer_beside_a_prediction_is_never_scored(score, benchmark):
+    """A file of samples holds both; taken as `answer`, everybody would be right."""
+    done = score(said(*"AAAA"))
+    rows = [sample.model_dump(mode="json") for sample in done.samples]
+    with pytest.raises(EvaluationError, match=r"row 1 has `answer` and `prediction`: keep what"):
+        score(rows, benchmark=benchmark)
+
+
+def test_a_policy_for_parts_of_a_file_needs_such_a_file(score):
+    with pytest.raises(EvaluationError, match="--policy outputs chooses a part of an official"):
+        score(said(*"AAAA"), policy="outputs")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"id": "q0", "answer": "A", "answer": "B"}\n', r"said.jsonl, line 1: .* key 'answer' tw"),
+        ("[" * 100_000, "too deep"),
+        ('{"id": "q0", "choice": ' + "1" * 5000 + "}", "thousands of digits"),
+    ],
+)
+def test_json_that_loses_or_breaks_something_is_refused(score, text, message):
+    with pytest.raises(EvaluationError, match=message) as error:
+        score(text, partial=True)
+    assert "\n" not in str(error.value)
+
+
+def test_marks_that_windows_writes_do_not_matter(score):
+    text = "\ufeff" + "".join(json.dumps(row) + "\r\n" for row in said("A", "B", "B", "B"))
+    assert accuracy(score(text.encode())) == 0.5
 
 
 def test_a_half_written_line_is_named(score):

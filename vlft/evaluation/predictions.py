@@ -11,6 +11,7 @@ Read are, for every benchmark whose scorer knows what to do with them:
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -117,7 +118,7 @@ def read_content(path: Path) -> Any:
         EvaluationError: The file cannot be read, or is neither.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise EvaluationError(
             f"--predictions: {path} cannot be read ({type(error).__name__})"
@@ -125,7 +126,7 @@ def read_content(path: Path) -> Any:
     if path.suffix in (".jsonl", ".ndjson"):
         return list(_lines(text, path))
     try:
-        return json.loads(text)
+        return _loaded(text, str(path))
     except json.JSONDecodeError as error:
         lines = text.strip().splitlines()
         if len(lines) > 1 and lines[0].rstrip().endswith("}"):
@@ -139,12 +140,20 @@ def parsed(content: Any, spec: BenchmarkSpec, policy: str | None) -> list[Predic
     """Return the predictions of a file.
 
     Raises:
-        EvaluationError: It has none of the forms that are read.
+        EvaluationError: It has none of the forms that are read, or it is not clear what in it the
+            model said.
     """
+    if isinstance(content, list):
+        _require_one_text(content)
     official = scorer_of(spec).official
     found = None if official is None else official(content, policy)
     if found is not None:
         return found
+    if policy in FILE_POLICIES:
+        raise EvaluationError(
+            f"--policy {policy} chooses a part of an official result file, and this one is none: "
+            "leave it out, or name how texts are read"
+        )
     if not isinstance(content, list):
         kind = type(content).__name__
         raise EvaluationError(
@@ -242,7 +251,7 @@ def _lines(text: str, path: Path) -> Iterator[Any]:
         if not line.strip():
             continue
         try:
-            yield json.loads(line)
+            yield _loaded(line, f"{path}, line {number}")
         except json.JSONDecodeError as error:
             raise EvaluationError(
                 f"--predictions: {path}, line {number} is cut off or no JSON ({error.msg}): "
@@ -250,13 +259,67 @@ def _lines(text: str, path: Path) -> Iterator[Any]:
             ) from error
 
 
+def _real(value: int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return inf
+
+
+def _loaded(text: str, where: str) -> Any:
+    """Return what JSON holds, unless an object has one key twice: of two ids one would be lost.
+
+    Raises:
+        json.JSONDecodeError: It is no JSON.
+        EvaluationError: A key comes twice, or there is something that no tool would write.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in found if keys.count(key) > 1)
+            raise EvaluationError(
+                f"--predictions: {where}: one object has the key {twice!r} twice; keep one of them"
+            )
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=once)
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError) as error:
+        raise EvaluationError(
+            f"--predictions: {where} holds lists too deep in each other, or a number of thousands "
+            "of digits"
+        ) from error
+
+
+def _require_one_text(rows: Sequence[Any]) -> None:
+    """Refuse rows that hold the right answer beside what the model said.
+
+    Raises:
+        EvaluationError: There are two texts in a row, as in the sample files of results.
+    """
+    for number, row in enumerate(rows, start=1):
+        found = [key for key in TEXTS if key in row] if isinstance(row, Mapping) else []
+        if len(found) > 1:
+            names = " and ".join(f"`{key}`" for key in found)
+            raise EvaluationError(
+                f"--predictions: row {number} has {names}: keep what the model said, as `answer`, "
+                "and leave the right answer out (in a file of samples the model said `prediction`)"
+            )
+
+
 def _row(row: Any, number: int) -> Prediction:
     where = f"--predictions: row {number}"
     if not isinstance(row, Mapping):
         raise EvaluationError(f"{where}: found {type(row).__name__}, expected an object")
-    named = next((row[key] for key in IDS if key in row), None)
-    if not isinstance(named, str | int) or isinstance(named, bool):
+    if not any(key in row for key in IDS):
         raise EvaluationError(f"{where}: found no `id`; there is: {', '.join(map(str, row))}")
+    named = next(row[key] for key in IDS if key in row)
+    if not isinstance(named, str | int) or isinstance(named, bool):
+        raise EvaluationError(f"{where}: `id` is {named!r}, expected a text or a whole number")
     text = next((row[key] for key in TEXTS if key in row), None)
     scores, choice = row.get("scores"), row.get("choice")
     if isinstance(text, str) and scores is None and choice is None:
@@ -265,10 +328,11 @@ def _row(row: Any, number: int) -> Prediction:
         isinstance(value, int | float) and not isinstance(value, bool) for value in scores
     )
     if text is None and choice is None and isinstance(scores, list) and numbers:
-        return Prediction(str(named), scores=tuple(map(float, scores)))
+        return Prediction(str(named), scores=tuple(map(_real, scores)))
     if isinstance(text, int) and choice is None:
         text, choice = None, text
-    if text is None and scores is None and isinstance(choice, int):
+    index = isinstance(choice, int) and not isinstance(choice, bool)
+    if text is None and scores is None and index:
         return Prediction(str(named), choice=choice)
     raise EvaluationError(
         f"{where} (id {named}): expected one of `answer` (text), `scores` (numbers) and `choice` "
