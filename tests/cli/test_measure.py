@@ -40,6 +40,22 @@ def test_predictions_are_scored_without_a_model(vlft, held_out, tmp_path, monkey
     assert read_result(written).model.name == "oracle"
 
 
+def test_a_report_is_scored_and_not_written_again(vlft, tmp_path):
+    hit = {"hit@1": 0.808, "num_pred": 1000, "num_data": 1000}
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps({"metrics": {"image": {"NIGHTS": hit}, "video": {"K700": hit}}}))
+    called = vlft(
+        "eval", "--benchmark", "mmeb/image", "--predictions", str(path), "--out",
+        str(tmp_path / "here"), "--json",
+    )  # fmt: skip
+    assert called.status == 0, called.err
+    assert json.loads(called.out)["metrics"][0]["value"] == 0.808
+    # theirs also holds videos, and says who measured it
+    assert [written.name for written in (tmp_path / "here").iterdir()] == [
+        "mmeb-image.limited.json"
+    ]
+
+
 def test_data_may_be_given_apart(vlft, held_out, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     called = vlft(

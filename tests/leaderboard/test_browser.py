@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from vlft.leaderboard import build
+from vlft.results import Metric
 
 pytestmark = pytest.mark.slow
 
@@ -146,7 +147,9 @@ def test_a_benchmark_is_chosen_and_the_address_keeps_the_choice(site, open_page)
     assert page.locator(".card:visible").count() == 1
     page.get_by_role("searchbox").fill("clip-lora")
     # asked of the page itself: the driver learns of a changed address a moment later
-    again = open_page(site, anchor=page.evaluate("location.hash")).page
+    address = page.evaluate("location.hash")
+    assert address == "#q=clip-lora&benchmark=scenes%2Fretrieval"  # holds when others come along
+    again = open_page(site, anchor=address).page
     assert again.locator("#status").inner_text() == "1 of 13 rows"
     assert again.get_by_role("searchbox").input_value() == "clip-lora"
 
@@ -211,6 +214,27 @@ def test_no_window_is_too_narrow_and_texts_stand_out(site, open_page, width, sch
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for name in (".value", ".rank", ".name", "h1", ".about", ".more dt", ".badge.warn"):
         assert contrast(page, name) >= 4.5, name
+
+
+@pytest.mark.parametrize("width", [360, 1360])
+def test_many_groups_with_many_metrics_stay_in_their_panel(
+    tmp_path, result, write, open_page, width
+):
+    numbers = tuple(Metric(name=f"ndcg_exponential@{k}", value=0.5, n=9) for k in range(24))
+    groups = {f"Data-Set-{number}": numbers for number in range(42)}
+    write(tmp_path / "results", result(groups=groups))
+    build([tmp_path / "results"], tmp_path / "site")
+    page = open_page(tmp_path / "site", width=width).page
+    page.get_by_role("button", name="otter").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    panel, across = page.locator(".panel").bounding_box(), page.locator(".across").bounding_box()
+    assert across["x"] >= panel["x"]
+    assert across["x"] + across["width"] <= panel["x"] + panel["width"]
+    # no two headings lie on each other, as they would in columns that are too narrow
+    heads = [one.bounding_box() for one in page.locator(".across thead th").all()]
+    ends = [head["x"] + head["width"] for head in heads]
+    assert all(end <= head["x"] + 1 for end, head in zip(ends, heads[1:], strict=False))
+    assert len({head["y"] for head in heads}) == 1
 
 
 CONTRAST = """

@@ -21,6 +21,20 @@ def test_the_command_tells_what_it_wrote_and_what_it_left_out(tmp_path, example,
     ]
 
 
+def test_other_files_are_told_together_and_damaged_ones_last(tmp_path, example, capsys):
+    for number in range(5):
+        (example / f"a{number}.json").write_text("{}", encoding="utf-8")
+        (example / f"b{number}.json").write_text('{"schema_version": 1, "m', encoding="utf-8")
+    run([str(example)], out=str(tmp_path / "site"))
+    first, *bad = capsys.readouterr().err.splitlines()
+    assert first.startswith(
+        "left out: results/a0.json, results/a1.json, results/a2.json and 2 more: no result of vlft"
+    )
+    assert [line.split(":")[:2] for line in bad] == [
+        ["cannot be used", f" results/b{number}.json"] for number in range(5)
+    ]
+
+
 def test_options_are_handed_on(tmp_path, example, references):
     site = tmp_path / "site"
     run(

@@ -9,9 +9,9 @@ from vlft.results.mmeb_report import IMAGE, NO_FILE
 
 
 def a_report(**changes):
-    """All 36 data sets, 100 queries each; the first 18 are half right, the others all."""
+    """All 36 data sets, 1,000 queries each; the first 18 are half right, the others all."""
     image = {
-        name: {"hit@1": 0.5 if place < 18 else 1.0, "num_pred": 100, "num_data": 100}
+        name: {"hit@1": 0.5 if place < 18 else 1.0, "num_pred": 1000, "num_data": 1000}
         for place, name in enumerate(IMAGE)
     }
     metadata = {"model_name": "quartz-embed", "report_generated_date": "2026-11-01T12:00:00"}
@@ -20,7 +20,7 @@ def a_report(**changes):
 
 def test_a_report_comes_to_the_mean_over_its_data_sets(tmp_path):
     entry = entry_of(a_report(), tmp_path / "r.json", "r.json")
-    assert (entry.main.name, entry.main.n) == ("hit@1", 3600)
+    assert (entry.main.name, entry.main.n) == ("hit@1", 36000)
     assert entry.main.value == 0.75
     assert entry.status == "full"
     assert entry.groups["NIGHTS"][0].value == 1.0
@@ -35,6 +35,14 @@ def test_a_report_that_lacks_a_data_set_does_not_rank(tmp_path):
     assert part.reason == "the report has no numbers of NIGHTS"
     (table,) = leaderboard([whole, part]).tables
     assert [row.rank for row in table.rows] == [1, None]
+
+
+def test_a_report_on_a_part_of_the_queries_does_not_rank(tmp_path):
+    few = {"hit@1": 1.0, "num_pred": 10, "num_data": 10}
+    part = entry_of(a_report(NIGHTS=few, OVEN=few), tmp_path / "a.json", "a.json")
+    assert (part.status, part.reason) == ("limited", "other than 1,000 queries of NIGHTS, OVEN")
+    unknown = entry_of(a_report(NIGHTS={"hit@1": 1.0}), tmp_path / "b.json", "b.json")
+    assert unknown.status == "full"  # the file does not say
 
 
 def test_all_metadata_are_optional(tmp_path):

@@ -12,7 +12,7 @@ EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 class Page(HTMLParser):
     """Tags with their attributes, and what is open at the end."""
 
-    VOID = ("meta", "link", "input", "img", "br")
+    VOID = ("meta", "link", "input", "img", "br", "wbr")
 
     def __init__(self, text):
         super().__init__()
@@ -131,6 +131,32 @@ def test_benchmarks_with_names_alike_have_anchors_of_their_own(entry, benchmarks
     found = page([entry(key={"benchmark": name}) for name in benchmarks])
     anchors = [attrs["id"] for attrs in found.of("section") if attrs.get("class") == "benchmark"]
     assert len(set(anchors)) == len(benchmarks)
+
+
+def test_of_very_many_groups_the_largest_are_shown(entry):
+    groups = {f"group {n}": (Number(name="accuracy", value=0.5, n=n),) for n in range(150)}
+    text = "".join(page([entry(groups=groups)]).text)
+    assert "The 100 largest of 150 groups; leaderboard.json has all of them." in text
+    assert text.index("group 50") < text.index("group 149")
+    assert "group 49" not in text
+    few = "".join(page([entry(groups=dict(list(groups.items())[:100]))]).text)
+    assert "group 0" in few
+    assert "largest" not in few
+
+
+def test_a_name_breaks_behind_the_marks_of_a_path(entry):
+    text = render_html(leaderboard([entry("runs/<b>/my_run")]), {})
+    assert "runs/<wbr>&lt;b&gt;/<wbr>my_<wbr>run</span>" in text
+
+
+def test_a_protocol_without_the_usual_fields_shows_its_own(entry):
+    key = {"made_by": "MMEB report", "data_sets": "the 36"}
+    assert "Protocol: the 36" in "".join(page([entry(key=key)]).text)
+
+
+def test_the_newest_date_is_a_date(entry):
+    found = page([entry("a", date="unknown"), entry("b", date="2026-11-20T10:00:00")])
+    assert "newest 2026-11-20" in "".join(found.text)
 
 
 def test_intervals_are_drawn_on_one_scale(entry):

@@ -136,14 +136,18 @@ def score(
 
 
 def _write(spec: "BenchmarkSpec", done: "Evaluated", folder: Path) -> Iterator[Path]:
-    """Write a result with its samples, and what other tools take; yield the paths."""
+    """Write a result with its samples, and what other tools take; yield the paths.
+
+    What was taken from a report without samples is not written as a report again: the first one
+    says more.
+    """
     from vlft.evaluation.driver import scorer_of
     from vlft.results import write_export, write_result
 
     path = write_result(folder, done.result, done.samples)
     yield path
     export = scorer_of(spec).export
-    content = None if export is None or not done.result.metrics else export(done.result)
+    content = None if export is None or not done.samples else export(done.result)
     if content is not None:
         yield write_export(path, content)
 

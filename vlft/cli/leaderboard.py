@@ -7,6 +7,8 @@ from typing import get_args
 
 from vlft.errors import UnknownNameError, unknown
 
+LISTED = 3  # files that a line names
+
 
 def run(
     places: Sequence[str],
@@ -16,7 +18,9 @@ def run(
     references: str | None = None,
     samples: str = "copy",
 ) -> None:
-    """Write a leaderboard; files that are left out are told on stderr, each with the reason.
+    """Write a leaderboard, and tell on stderr what is left out.
+
+    Files that cannot be used are told one by one, and last; files that are no results together.
 
     Args:
         places: Folders that are searched for results, or single files.
@@ -47,9 +51,16 @@ def run(
         references=None if references is None else Path(references),
         samples=samples,  # pyrefly: ignore[bad-argument-type]  checked above
     )
+    others: dict[str, list[str]] = {}
     for one in site.skipped:
-        what = "cannot be used" if one.damaged else "left out"
-        sys.stderr.write(f"{what}: {one.file}: {one.reason}\n")
+        if not one.damaged:
+            others.setdefault(one.reason, []).append(one.file)
+    for reason, files in others.items():
+        more = f" and {len(files) - LISTED} more" if len(files) > LISTED else ""
+        sys.stderr.write(f"left out: {', '.join(files[:LISTED])}{more}: {reason}\n")
+    for one in site.skipped:
+        if one.damaged:
+            sys.stderr.write(f"cannot be used: {one.file}: {one.reason}\n")
     tables = site.leaderboard.tables
     rows = sum(len(table.rows) for table in tables)
     print(f"rows: {rows}, tables: {len(tables)}, files left out: {len(site.skipped)}")

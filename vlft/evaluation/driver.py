@@ -325,7 +325,7 @@ def decoding_of(spec: BenchmarkSpec, via: type) -> str:
 DECODINGS: dict[type, str] = {
     Scores: "log-likelihood",
     Embeds: "cosine",
-    EmbedsPrompts: "cosine of last tokens",
+    EmbedsPrompts: "cosine",
     Classifies: "logits",
 }
 """How answers are made where nothing is generated."""

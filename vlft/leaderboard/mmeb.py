@@ -1,7 +1,7 @@
 """Entries from reports of MMEB's public leaderboard: the 36 image data sets.
 
 What a report says of its protocol is nothing but that the official programs wrote it, so reports
-rank among themselves. One that lacks a data set does not rank.
+rank among themselves. One that lacks a data set, or measured a part of one, does not rank.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from vlft.recipe.origins import plain
 from vlft.recipe.shipped import find_shipped
 from vlft.results import ModelIdentity
 from vlft.results.mmeb_averages import Standing, standings_of
-from vlft.results.mmeb_report import MmebReport, numbers_of, read_report
+from vlft.results.mmeb_report import QUERIES, MmebReport, numbers_of, read_report
 
 BENCHMARK = "mmeb/image"
 
@@ -49,12 +49,13 @@ def entry_of(values: Any, path: Path, shown: str) -> Entry:
     except EvaluationError as error:
         raise EvaluationError(f"{shown}: {error}") from None
     metrics = tuple(number_of(metric) for metric in numbers.metrics)
+    reason = _reason(numbers.missing, numbers.resized)
     metadata = report.metadata
     source = metadata.get("data_source") or metadata.get("score_source")
     url = metadata.get("url")
     return Entry(
         origin="mmeb_report",
-        status="limited" if numbers.missing else "full",
+        status="full" if reason is None else "limited",
         key={
             "made_by": "MMEB report",
             "benchmark": BENCHMARK,
@@ -73,17 +74,23 @@ def entry_of(values: Any, path: Path, shown: str) -> Entry:
         source="MMEB report" + (f" ({source})" if isinstance(source, str) else ""),
         url=_text(url),
         file=shown,
-        reason=_lacking(numbers.missing),
+        reason=reason,
         notes=_others(report),
     )
 
 
-def _lacking(missing: tuple[str, ...]) -> str | None:
-    if not missing:
-        return None
-    more = len(missing) - LISTED
-    named = ", ".join(missing[:LISTED]) + (f" and {more} more" if more > 0 else "")
-    return f"the report has no numbers of {named}"
+def _reason(missing: tuple[str, ...], resized: tuple[str, ...]) -> str | None:
+    """Say why a report does not rank; None: it does."""
+    if missing:
+        return f"the report has no numbers of {_some(missing)}"
+    if resized:
+        return f"other than {QUERIES:,} queries of {_some(resized)}"
+    return None
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _others(report: MmebReport) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ Within a table
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -64,6 +64,7 @@ def ranked(entries: Sequence[Entry]) -> tuple[Row, ...]:
     ordered = sorted(entries, key=place)
     full = [entry for entry in ordered if entry.status == "full"]
     ranks = _ranks([entry.main.value for entry in full]) if direction is not None else []
+    sharing = Counter(ranks)
     leaders = [entry for entry, rank in zip(full, ranks, strict=False) if rank == 1]
     rows = []
     for index, entry in enumerate(ordered):
@@ -71,7 +72,7 @@ def ranked(entries: Sequence[Entry]) -> tuple[Row, ...]:
         rows.append(
             Row(
                 rank=rank,
-                tied=rank is not None and ranks.count(rank) > 1,
+                tied=rank is not None and sharing[rank] > 1,
                 near_leader=rank is not None
                 and rank > 1
                 and any(_overlap(entry.main.interval, one.main.interval) for one in leaders),

@@ -25,6 +25,15 @@ from vlft.leaderboard.render_markdown import GENERATED_NOTE
 
 PAGE = Path(__file__).parent / "page"
 
+MOST_GROUPS = 100
+"""Groups of an entry that the page shows: ARO's pairs of attributes are thousands."""
+
+TOLD = ("made_by", "benchmark", "metric", "direction")
+"""Fields of a key that stand above a table anyway."""
+
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
+"""Begins a date of ISO 8601; sources may have others."""
+
 WIDTH, MARGIN = 96, 5
 """Of the picture of an interval, in its own pixels; the margin keeps dots inside."""
 
@@ -134,13 +143,13 @@ class View:
         """The size of it all, in words."""
         rows = [row.entry for table in self._board.tables for row in table.rows]
         published = sum(entry.origin == "published" for entry in rows)
-        dates = [entry.date for entry in rows if entry.date and entry.origin != "published"]
+        dates = [entry.date for entry in rows if DAY.match(entry.date or "")]
         parts = [
             _many(len(rows) - published, "result"),
             _many(len(self.sections), "benchmark"),
             _many(len(self._board.tables), "ranking"),
             *([_many(published, "published row")] if published else []),
-            *([f"newest {max(dates)[:10]}"] if dates else []),
+            *([f"newest {max(map(str, dates))[:10]}"] if dates else []),
         ]
         return " · ".join(parts)
 
@@ -166,7 +175,14 @@ class View:
     @staticmethod
     def protocol(table: Table) -> str:
         """Return the parts of a protocol that say most."""
-        return " · ".join(str(table.key[name]) for name in STATED if table.key.get(name))
+        stated = [str(table.key[name]) for name in STATED if table.key.get(name)]
+        others = [str(one) for name, one in table.key.items() if one and name not in TOLD]
+        return " · ".join(stated or others)
+
+    @staticmethod
+    def breakable(words: str) -> Markup:
+        """Return a name, escaped, that may break behind the marks of a path."""
+        return Markup("<wbr>").join(re.split(r"(?<=[/_])", words))
 
     @staticmethod
     def recorded(entry: Entry) -> list[tuple[str, str]]:
@@ -184,6 +200,13 @@ class View:
         """Return the words that the filter looks through."""
         words = (entry.model.name, entry.model.weights or "", text.adapter(entry), entry.source)
         return " ".join((*words, entry.benchmark, entry.main.name, entry.status))
+
+    @staticmethod
+    def largest_groups(entry: Entry) -> dict[str, tuple[Number, ...]]:
+        """Return the groups of an entry; where there are very many, those with most samples."""
+        sizes = {name: one[0].n or 0 if one else 0 for name, one in entry.groups.items()}
+        kept = set(sorted(sizes, key=lambda name: -sizes[name])[:MOST_GROUPS])
+        return {name: one for name, one in entry.groups.items() if name in kept}
 
     @staticmethod
     def group_metrics(entry: Entry) -> list[str]:

@@ -52,7 +52,11 @@ MODALITIES = {"image": IMAGE, "video": VIDEO, "visdoc": VISDOC}
 NO_FILE, NO_FOLDER = "FILE_N/A", "DIR_N/A"
 """What stands for a data set that was not measured, and for those of a whole modality."""
 
-SIZES = ("num_data", "num_pred")
+SIZES = ("num_pred", "num_data")
+"""Queries that were answered, which numbers are of, and queries that there are."""
+
+QUERIES = 1000
+"""Queries of each image data set."""
 
 ALIASES = {"ImageNet_1K": "ImageNet-1K"}
 """How training data spell a data set, to its name in reports."""
@@ -89,12 +93,14 @@ class ReportNumbers(NamedTuple):
         metrics: The averages.
         groups: Data sets with their metrics, meta-tasks and domains.
         missing: Data sets without numbers.
+        resized: Data sets that were measured on another number of queries than there are.
         ignored: Data sets that are none of the benchmark's.
     """
 
     metrics: list[Metric]
     groups: dict[str, tuple[Metric, ...]]
     missing: tuple[str, ...]
+    resized: tuple[str, ...]
     ignored: tuple[str, ...]
 
 
@@ -182,6 +188,7 @@ def numbers_of(report: MmebReport, standings: Mapping[str, Standing]) -> ReportN
         means.metrics,
         {**means.groups, **groups},
         tuple(name for name in standings if name not in found),
+        tuple(name for name in found if any(n != QUERIES for n in _sizes(entries[name]))),
         tuple(name for name in entries if name not in standings),
     )
 
@@ -207,7 +214,7 @@ def _numbers(name: str, entry: object) -> tuple[Metric, ...]:
         raise EvaluationError(
             f"{name}: found `{HIT}` {entry[HIT]!r}, expected a share between 0 and 1"
         )
-    sizes = [entry[key] for key in SIZES if _is_number(entry.get(key))]
+    sizes = _sizes(entry)
     n = max(0, int(sizes[0])) if sizes else 0
     return tuple(
         Metric(
@@ -219,6 +226,11 @@ def _numbers(name: str, entry: object) -> tuple[Metric, ...]:
         for metric, value in entry.items()
         if metric not in SIZES and _is_number(value)
     )
+
+
+def _sizes(entry: Mapping[str, Any]) -> list[int | float]:
+    """Return the numbers of queries that an entry states."""
+    return [entry[key] for key in SIZES if _is_number(entry.get(key))]
 
 
 def _is_number(value: object) -> bool:

@@ -443,17 +443,29 @@ def test_the_public_report_is_read_without_data(shared_data):
 
 
 def test_a_full_report_is_full_and_comes_back(tmp_path):
-    entry = {"hit@1": 0.25, "hit@5": 0.5, "num_pred": 8, "num_data": 8}
+    entry = {"hit@1": 0.25, "hit@5": 0.5, "num_pred": 1000, "num_data": 1000}
     names = load_benchmark("mmeb/image").data.datasets
     content = {"metadata": {}, "metrics": {"image": dict.fromkeys(names, entry)}}
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(content))
     result = score_predictions(path, load_benchmark("mmeb/image")).result
     assert result.protocol.ranking_key.coverage == "full"
-    assert (result.metrics[0].value, result.metrics[0].n) == (0.25, 288)
+    assert (result.metrics[0].value, result.metrics[0].n) == (0.25, 36000)
     assert result.notes == ()
     again = read_report(content)
     assert report_of(result).metrics["image"] == again.metrics["image"]
+
+
+def test_a_report_on_a_part_of_the_queries_is_limited(tmp_path):
+    entry = {"hit@1": 0.25, "num_pred": 1000, "num_data": 1000}
+    names = load_benchmark("mmeb/image").data.datasets
+    image = dict.fromkeys(names, entry) | {"NIGHTS": entry | {"num_pred": 10}}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"metrics": {"image": image}}))
+    result = score_predictions(path, load_benchmark("mmeb/image")).result
+    assert result.protocol.ranking_key.coverage == "limited"
+    assert result.notes == ("1 data sets were not measured on their 1,000 queries: NIGHTS",)
+    assert result.groups["NIGHTS"][0].n == 10
 
 
 # benchmarks
@@ -505,6 +517,7 @@ def test_tiny_hosts_get_numbers(lively, few):
         result, samples = evaluate(backbone, few, progress=False)
         assert (result.status, len(samples), result.metrics[0].n) == ("scored", 36, 36)
         assert result.protocol.ranking_key.prompt_format == "official"
+        assert result.protocol.ranking_key.decoding == "cosine"  # all hosts rank together
         assert len({sample.prediction for sample in samples}) > 6
         assert score_samples(samples, few).metrics == list(result.metrics)
 

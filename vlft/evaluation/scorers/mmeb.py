@@ -24,12 +24,12 @@ from vlft.evaluation.metrics import share
 from vlft.evaluation.mmeb_members import MmebSettings, dataset_of, members, ranking, vectors
 from vlft.evaluation.mmeb_texts import DatasetFacts, identity
 from vlft.evaluation.nearest import Outcome, outcome_of, outcomes
-from vlft.evaluation.ranking_metrics import CUTOFFS, NAMES, metrics_at_rank
+from vlft.evaluation.ranking_metrics import CUTOFFS, NAMES, mean_metrics, metrics_at_rank
 from vlft.evaluation.requests import Request
 from vlft.evaluation.scorer import Report, Scored, Scorer
 from vlft.results import Metric, Result, Sample
 from vlft.results.mmeb_averages import HIT, Measured, Standing, averages, standings_of
-from vlft.results.mmeb_report import IMAGE, numbers_of, read_report, report_of
+from vlft.results.mmeb_report import IMAGE, QUERIES, numbers_of, read_report, report_of
 from vlft.types import Embeds, EmbedsPrompts
 
 
@@ -135,10 +135,15 @@ def report(content: Any, spec: BenchmarkSpec) -> Report | None:
         notes.append(
             f"the report lacks {len(numbers.missing)} data sets: {', '.join(numbers.missing)}"
         )
+    if numbers.resized:
+        notes.append(
+            f"{len(numbers.resized)} data sets were not measured on their {QUERIES:,} queries: "
+            f"{', '.join(numbers.resized)}"
+        )
     if numbers.ignored:
         notes.append(f"no data sets of the benchmark, left out: {', '.join(numbers.ignored)}")
     scored = Scored([], numbers.metrics, numbers.groups, tuple(notes))
-    return Report(scored, found.model, complete=not numbers.missing)
+    return Report(scored, found.model, complete=not (numbers.missing or numbers.resized))
 
 
 def export(result: Result) -> dict[str, Any] | None:
@@ -216,10 +221,12 @@ def _metrics(ranks: Sequence[int], chances: Sequence[float]) -> tuple[Metric, ..
     beyond = max(CUTOFFS) + 1
     at_rank = {rank: metrics_at_rank(rank) for rank in {min(rank, beyond) for rank in ranks}}
     rows = [at_rank[min(rank, beyond)] for rank in ranks]
-    return tuple(
+    means = mean_metrics(rows)
+    found = (
         share(name, [row[name] for row in rows], chances=chances if name == HIT else None)
         for name in NAMES
     )
+    return tuple(metric.model_copy(update={"value": means[metric.name]}) for metric in found)
 
 
 def _notes(ended: Sequence[_Ended], tie_rule: TieRule) -> tuple[str, ...]:

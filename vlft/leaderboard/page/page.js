@@ -18,7 +18,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const seen = new Set();
     let count = 0;
     for (const entry of entries) {
-      const here = !choice.value || entry.benchmark.id === choice.value;
+      const here = !choice.value || entry.benchmark.dataset.benchmark === choice.value;
       const shown = here && words.every((word) => entry.text.includes(word));
       entry.body.hidden = !shown;
       if (shown) {
@@ -29,7 +29,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const all = !words.length;
     for (const card of document.querySelectorAll(".card")) card.hidden = !seen.has(card);
     for (const one of document.querySelectorAll(".benchmark")) {
-      one.hidden = !seen.has(one) && !(all && (!choice.value || one.id === choice.value));
+      one.hidden = !seen.has(one) && !(all && (!choice.value || one.dataset.benchmark === choice.value));
     }
     document.getElementById("nothing").hidden = count > 0 || all;
     const narrowed = count < entries.length;
