@@ -30,6 +30,7 @@ from vlft.cli.train import run as train_recipe
 from vlft.data import open_dataset
 from vlft.data.images import open_image
 from vlft.data.records import images_of
+from vlft.errors import EvaluationError
 from vlft.evaluation.benchmark import load_benchmark
 from vlft.recipe import load_recipe
 from vlft.recipe.show import as_yaml
@@ -136,7 +137,8 @@ def measure(run_dir: Path, benchmark: str) -> None:
     """Measure a run on a benchmark or suite, from what it left on disk."""
     print(f"\n$ vlft eval {run_dir} --benchmark {benchmark} --batch-size 128", flush=True)
     wanted = Wanted([benchmark], overrides=[], data=None, name=None, out=None, as_json=False)
-    evaluate_run(str(run_dir), wanted, limit=None, batch_size=128)
+    if evaluate_run(str(run_dir), wanted, limit=None, batch_size=128):
+        raise EvaluationError(f"{benchmark}: not everything could be measured on {run_dir}")
 
 
 def compare(base: Path, tuned: Path) -> None:

@@ -17,10 +17,10 @@ from vlft.recipe.launch import Launch
 
 COMMANDS = {
     "init": ["--model", "--data", "--recipe", "--adapter", "--out", "--force"],
-    "show": ["RECIPE", "OVERRIDES", "--model", "--samples", "--tokens", "--images", "--json"],
-    "train": ["RECIPE", "OVERRIDES", "--resume"],
+    "show": ["RECIPE", "KEY=VALUE", "--model", "--samples", "--tokens", "--images", "--json"],
+    "train": ["RECIPE", "KEY=VALUE", "--resume"],
     "eval": [
-        "RUN", "OVERRIDES", "--suite", "--data", "--check-data", "--predictions", "--policy",
+        "RUN", "KEY=VALUE", "--suite", "--data", "--check-data", "--predictions", "--policy",
         "--partial", "--name", "--limit", "--batch-size", "--out", "--json"
     ],
     "leaderboard": ["PLACES...", "--out", "--published", "--references", "--samples"],

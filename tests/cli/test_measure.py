@@ -7,6 +7,7 @@ import pytest
 
 from vlft.data.scenes.layouts.messages import write
 from vlft.data.scenes.scene import World
+from vlft.recipe.shipped import find_shipped
 from vlft.results import read_result
 
 
@@ -77,6 +78,8 @@ def test_data_may_be_given_apart(vlft, held_out, tmp_path, monkeypatch):
         (("run", "--suite", "scenes", "--partial"), "--partial belongs to --predictions"),
         (("run", "--suite", "scenes", "--policy", "x"), "--policy belongs to --predictions"),
         (("--suite", "scenez"), "name what to measure"),
+        (("run", "other", "--suite", "scenes"), "found 'run' and 'other': name one RUN"),
+        (("--predictions", "a", "--suite", "x", "--limit", "3"), "--limit belongs to a RUN"),
         (("--check-data", "--suite", "scenez"), "Did you mean 'scenes'"),
     ],
 )
@@ -95,6 +98,80 @@ def test_the_data_are_checked_without_a_model(vlft, held_out):
     found = json.loads(called.out)
     assert (found["n"], found["problems"]) == (12, [])
     assert found["revision"].startswith("sha256-")
+
+
+def test_the_data_of_a_run_are_those_of_its_suite(vlft, lora_run, held_out, tmp_path):
+    run_dir = shutil.copytree(lora_run, tmp_path / "run")
+    recipe = run_dir / "recipe.yaml"
+    text = recipe.read_text().replace("suite: null", "suite: custom/vqa")
+    recipe.write_text(text.replace("overrides: []", f"overrides: ['data.path={held_out}']"))
+    called = vlft("eval", str(run_dir), "--check-data")
+    assert called.status == 0, called.err
+    assert "fine" in called.out
+
+
+def test_what_cannot_be_measured_is_told_and_the_rest_is_measured(vlft, clip_run, tmp_path):
+    benchmarks = ("aro/vg_relation", "scenes/retrieval", "scenes/retrieval")
+    called = vlft(
+        "eval", str(clip_run), "--limit", "5", "--out", str(tmp_path / "out"),
+        *(part for name in benchmarks for part in ("--benchmark", name)),
+    )  # fmt: skip
+    assert called.status == 2
+    assert "vlft: aro/vg_relation: its data are not there" in called.err
+    assert "vlft: 1 of 2 benchmarks could not be measured" in called.err
+    assert called.out.count("written: ") == 1
+    assert (tmp_path / "out" / "scenes-retrieval.limited.json").is_file()
+
+
+def test_a_bad_image_in_the_middle_stops_its_benchmark_alone(vlft, lora_run, held_out, tmp_path):
+    next((held_out.parent / "images").iterdir()).unlink()
+    called = vlft(
+        "eval", f"data.path={held_out}", str(lora_run), "--benchmark", "custom/vqa",
+        "--batch-size", "2", "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert called.status == 2
+    assert "image not found" in called.err
+    assert "could not be measured" not in called.err
+    assert not list((tmp_path / "out").glob("*.json"))
+
+
+def test_results_that_cannot_be_written_are_told_before_anything_is_loaded(
+    vlft, lora_run, tmp_path
+):
+    (tmp_path / "taken").write_text("")
+    for out in ("taken", "taken/below"):
+        called = vlft(
+            "eval", str(lora_run), "--suite", "scenes", "--out", str(tmp_path / out)
+        )  # fmt: skip
+        assert called.status == 2
+        assert called.err.startswith("vlft: results cannot be written to ")
+        assert called.err.count("\n") == 1
+
+
+def test_a_run_may_hold_an_equals_sign_and_stand_anywhere(vlft, lora_run, tmp_path):
+    run_dir = shutil.copytree(lora_run, tmp_path / "lr=1" / "run")
+    called = vlft(
+        "eval", "data.num_samples=4", str(run_dir), "data.questions=[kind]", "--benchmark",
+        "scenes/question_answering", "--json",
+    )  # fmt: skip
+    assert called.status == 0, called.err
+    result = json.loads(called.out)
+    assert result["model"]["name"] == str(run_dir)
+    assert result["metrics"][0]["n"] == 4
+
+
+def test_two_benchmarks_of_one_name_are_refused(vlft, lora_run, tmp_path):
+    text = find_shipped("eval", "scenes/question_answering").read_text()
+    for folder, number in (("a", 5), ("b", 6)):
+        (tmp_path / folder).mkdir()
+        changed = text.replace("num_samples: 2048", f"num_samples: {number}")
+        (tmp_path / folder / "mine.yaml").write_text(changed)
+    called = vlft(
+        "eval", str(lora_run), "--benchmark", str(tmp_path / "a" / "mine.yaml"),
+        "--benchmark", str(tmp_path / "b" / "mine.yaml"),
+    )  # fmt: skip
+    assert called.status == 2
+    assert "two benchmarks are called mine" in called.err
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from vlft.data.scenes.layouts.messages import write
+from vlft.data.scenes.scene import World
+from vlft.recipe.shipped import find_shipped
+
 ROOT = Path(__file__).parents[2]
 CHANGES = ("--batch-size", "8")
 ENVIRONMENT = {
@@ -89,3 +93,34 @@ def test_an_evaluation_is_killed_three_times(lora_run, tmp_path, monkeypatch):
         [*command, "--benchmark", benchmark, *CHANGES], tmp_path, kills=3, seed=1
     )
     assert again <= 3  # a line that a kill cut off
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_a_process_that_fails_holds_up_nobody_and_the_next_benchmark_is_measured(
+    lora_run, free_port, tmp_path
+):
+    """One image is missing, so one of two processes cannot go on with the first benchmark."""
+    text, benchmarks = find_shipped("eval", "custom/vqa").read_text(), []
+    for name in ("bad", "good"):
+        write(tmp_path / name, World(seed=1000), range(45))
+        path = f"type: messages, path: {name}/messages.jsonl"
+        (tmp_path / f"{name}.yaml").write_text(text.replace("type: messages", path))
+        benchmarks += ["--benchmark", f"{name}.yaml"]
+    images = sorted((tmp_path / "bad" / "images").iterdir())
+    images[len(images) // 2].unlink()
+    launch = ["-m", "accelerate.commands.launch", "--config_file"]
+    launch += [str(ROOT / "accelerate_configs" / "cpu_ddp.yaml")]
+    launch += ["--main_process_port", str(free_port()), str(ROOT / "eval" / "run.py")]
+    command = [sys.executable, *launch, str(lora_run), *benchmarks, *CHANGES, "--out", "out"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode != 0
+    assert "vlft: bad, record" in done.stderr
+    assert "image not found" in done.stderr
+    assert "Connection" not in done.stderr
+    assert "vlft: 1 of 2 benchmarks could not be measured" in done.stderr
+    assert [path.name for path in (tmp_path / "out").glob("*.json")] == ["good.json"]
+    kept = list((tmp_path / "out" / "logs").glob("bad-*/rank*.jsonl"))
+    assert kept, "what was answered before is kept"

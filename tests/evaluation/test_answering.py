@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -119,9 +120,12 @@ def test_a_part_of_an_image_is_cut_out():
 # the log
 
 
-def run(folder, model, batch_size=2, facts=None, processes=None):
-    log = open_log(folder, "mine", facts or {"model": "one"}, processes or Processes())
-    return ask_all(model, TEXTS, batch_size=batch_size, log=log)
+def run(folder, model, batch_size=2, facts=None, processes=None, requests=TEXTS):
+    def log(requests):
+        given = {**(facts or {"model": "one"}), "requests": requests}
+        return open_log(folder, "mine", given, processes or Processes())
+
+    return ask_all(model, requests, batch_size=batch_size, log=log)
 
 
 def lines(folder):
@@ -154,14 +158,40 @@ def test_a_half_written_line_is_asked_again(tmp_path):
 @pytest.mark.parametrize(
     "line", ["{}", "[]", "nonsense", '{"seconds": 1, "answers": {"a": 3}}', '{"seconds": "x"}']
 )
-def test_a_damaged_line_is_left_out_and_named(tmp_path, line):
+def test_a_damaged_line_is_left_out_and_named(tmp_path, line, capsys):
     run(tmp_path, Counting())
     (path,) = lines(tmp_path)
     _, *rest = path.read_text().splitlines()
     path.write_text("\n".join([line, *rest]) + "\n")
-    log = open_log(tmp_path, "mine", {"model": "one"})
-    assert len(log.read()) == 42
-    assert log.damaged == ["rank0.jsonl, line 1"]
+    shutil.copy(path, path.with_name("rank0 copy.jsonl"))  # not read
+    model = Counting()
+    assert capsys.readouterr().err == ""
+    run(tmp_path, model)
+    assert len(model.batches) == 1
+    said = capsys.readouterr().err
+    assert f"vlft: {path.parent}: left out what cannot be read" in said
+    assert "(rank0.jsonl, line 1)" in said
+
+
+@pytest.mark.parametrize("content", ["", '{"began": "2026-01', "[]", '{"began": 3}'])
+def test_a_damaged_head_is_written_anew_and_no_answer_is_lost(tmp_path, content):
+    run(tmp_path, Counting())
+    about = next(tmp_path.rglob("about.json"))
+    about.write_text(content)
+    model = Counting()
+    run(tmp_path, model)
+    assert model.batches == []
+    assert json.loads(about.read_text())["model"] == "one"
+
+
+def test_other_requests_have_another_log(tmp_path):
+    """Their batches differ, and with them the last bits of the same text's answer."""
+    run(tmp_path, Counting())
+    part = TEXTS[::2]
+    whole = values(ask_all(Counting(), part, batch_size=2), part)
+    assert np.array_equal(values(run(tmp_path, Counting(), requests=part), part), whole)
+    run(tmp_path, Counting(fail_after=0), requests=part[::-1])
+    assert len(lines(tmp_path)) == 2
 
 
 def test_another_model_has_another_log(tmp_path):
@@ -174,7 +204,7 @@ def test_another_model_has_another_log(tmp_path):
 
 def test_a_log_of_another_version_is_not_read(tmp_path, monkeypatch):
     run(tmp_path, Counting())
-    monkeypatch.setattr(log_module, "VERSION", 2)
+    monkeypatch.setattr(log_module, "VERSION", log_module.VERSION + 1)
     model = Counting()
     run(tmp_path, model)
     assert len(model.batches) == 7

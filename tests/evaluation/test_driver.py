@@ -138,6 +138,32 @@ def test_samples_can_be_scored_again_without_a_model(lively, pairs, questions):
         assert tuple(scored.metrics) == result.metrics
 
 
+def test_a_log_serves_other_names_extractions_and_metrics(oracle, answers, tmp_path):
+    def asked(model, *changes, name="nobody", **options):
+        spec = load_benchmark("scenes/question_answering", ["data.num_samples=24", *changes])
+        return measure(
+            model, spec, open_dataset(spec.data), identity=ModelIdentity(name=name), recorded={},
+            log_folder=tmp_path, progress=False, **options,
+        )  # fmt: skip
+
+    def fail(prompt):
+        raise AssertionError("asked again")
+
+    loud = answers(lambda prompt: f" {oracle.answer(prompt).upper()}.")
+    first = asked(loud)
+    again = asked(answers(fail), name="another")
+    assert (again.samples, again.result.metrics) == (first.samples, first.result.metrics)
+    strict = asked(answers(fail), "extraction=verbatim", "metric=not_an_option")
+    assert first.result.metrics[0].value == 1
+    assert [(m.name, m.value) for m in strict.result.metrics] == [
+        ("not_an_option", 1),
+        ("accuracy", 0),
+    ]
+    for changes, options in ((["data.seed=1001"], {}), ([], {"limit": 3}), ([], {"batch_size": 7})):
+        with pytest.raises(AssertionError, match="asked again"):
+            asked(answers(fail), *changes, **options)
+
+
 def test_a_limit_marks_the_result(oracle, questions):
     full = run(oracle, questions)
     limited, same = run(oracle, questions, limit=5), run(oracle, questions, limit=24)

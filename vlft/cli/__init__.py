@@ -20,7 +20,11 @@ app = typer.Typer(
 RecipeArgument = Annotated[str, typer.Argument(help="Recipe file, or the name of a shipped one.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(help="Values that win over the file: section.key=value ...", show_default=False),
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Values that win over the file, such as training.max_steps=10.",
+        show_default=False,
+    ),
 ]
 
 
@@ -105,17 +109,26 @@ def evaluate(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
+            metavar="KEY=VALUE",
             help="Values that win over the benchmark's file, and become part of its name.",
             show_default=False,
         ),
     ] = None,
     benchmark: Annotated[
         list[str] | None,
-        typer.Option("--benchmark", "--suite", help="Benchmark or suite (`vlft list benchmarks`)."),
+        typer.Option(
+            "--benchmark",
+            "--suite",
+            help="Benchmark or suite, by name (`vlft list benchmarks`) or YAML file; may be "
+            "repeated. Default: the suite of the run's recipe.",
+        ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Folder or file of the benchmark's data, or hub:user/name@revision."),
+        typer.Option(
+            help="Folder of all benchmarks' data, folder or file of this one, or "
+            "hub:user/name@revision. Default: $VLFT_DATA, else data/."
+        ),
     ] = None,
     check_data: Annotated[
         bool, typer.Option("--check-data", help="Only check that the data are there and whole.")
@@ -124,10 +137,12 @@ def evaluate(
         str | None, typer.Option(help="Score this file of predictions; no model is loaded.")
     ] = None,
     policy: Annotated[
-        str | None, typer.Option(help="How texts of --predictions become answers.")
+        str | None,
+        typer.Option(help="How texts of --predictions become answers; default: the benchmark's."),
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Score predictions that fit, and mark the result.")
+        bool,
+        typer.Option("--partial", help="Score those --predictions that fit, and mark the result."),
     ] = False,
     name: Annotated[
         str | None, typer.Option(help="What the result calls the model; default: RUN or the file.")
@@ -138,7 +153,7 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(help="Samples per forward pass.", min=1)] = 32,
     out: Annotated[
         str | None,
-        typer.Option(help="Folder for results; default: RUN/results, or results/ without a RUN."),
+        typer.Option(help="Folder for results; default: RUN/results; of a file, results/NAME."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -146,18 +161,19 @@ def evaluate(
 
     Alone or on many processes: `accelerate launch ... eval/run.py RUN --suite NAME`.
     """
-    from vlft.cli.evaluate import Wanted, check, run, score
+    from vlft.cli.evaluate import Wanted, apart, check, run, score
 
-    changes = list(overrides or [])
-    if run_dir is not None and "=" in run_dir and not run_dir.startswith("hub:"):
-        run_dir, changes = None, [run_dir, *changes]
+    run_dir, changes = apart([*([] if run_dir is None else [run_dir]), *(overrides or [])])
     wanted = Wanted(benchmark or [], changes, data, name, out, as_json)
     if check_data:
-        raise typer.Exit(check(wanted))
+        raise typer.Exit(check(run_dir, wanted))
     if predictions is not None:
-        score(run_dir, predictions, wanted, policy=policy, partial=partial)
-    else:
-        run(run_dir, wanted, limit=limit, batch_size=batch_size, policy=policy, partial=partial)
+        score(run_dir, predictions, wanted, limit=limit, policy=policy, partial=partial)
+        return
+    status = run(
+        run_dir, wanted, limit=limit, batch_size=batch_size, policy=policy, partial=partial
+    )
+    raise typer.Exit(status)
 
 
 @app.command()

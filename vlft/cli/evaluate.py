@@ -1,12 +1,14 @@
 """``vlft eval``: a run, or predictions made elsewhere, on benchmarks, with result files."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vlft.errors import EvaluationError
+from vlft.errors import EvaluationError, RunDirectoryError, VlftError
 
 if TYPE_CHECKING:
     from vlft.evaluation.benchmark import BenchmarkSpec
@@ -37,6 +39,24 @@ class Wanted(NamedTuple):
     as_json: bool
 
 
+def apart(given: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Tell the run from the values; a run may hold ``=``, and stand behind them.
+
+    Raises:
+        EvaluationError: Several runs are named.
+    """
+    runs = [
+        text
+        for text in given
+        if "=" not in text or text.startswith("hub:") or Path(text).expanduser().is_dir()
+    ]
+    if len(runs) > 1:
+        raise EvaluationError(
+            f"found {' and '.join(map(repr, runs))}: name one RUN; everything else is key=value"
+        )
+    return (runs[0] if runs else None), [text for text in given if text not in runs]
+
+
 def run(
     run_dir: str | None,
     wanted: Wanted,
@@ -45,12 +65,19 @@ def run(
     batch_size: int,
     policy: str | None = None,
     partial: bool = False,
-) -> None:
+) -> int:
     """Measure a run and write ``results/<benchmark>.json`` with its samples.
+
+    A benchmark that cannot be measured, such as one whose data are not there, is told, and the
+    others are measured all the same.
+
+    Returns:
+        The exit status: 2 when a benchmark could not be measured.
 
     Raises:
         EvaluationError: No run or no benchmark is named, by the command or by the run's recipe; or
             an option belongs to predictions.
+        RunDirectoryError: The results cannot be written.
     """
     from vlft import hub
     from vlft.evaluation.driver import evaluate
@@ -70,8 +97,9 @@ def run(
         )
     folder = hub.locate(run_dir)
     specs = _specs(wanted, folder)
-    target = Path(wanted.out) if wanted.out else folder / "results"
+    target = _writable(Path(wanted.out) if wanted.out else folder / "results")
     report = _Report(as_json=wanted.as_json)
+    failed = 0
     with launched() as processes:
         backbone = hub.load(folder)
         backbone.model.to(processes.device)
@@ -80,35 +108,51 @@ def run(
         facts = {"trained_parameters": hub.trained_parameters(folder)}
         for spec in specs:
             try:
-                done = evaluate(
-                    backbone,
-                    spec,
-                    data=wanted.data,
-                    limit=limit,
-                    identity=identity,
-                    facts=facts,
-                    batch_size=batch_size,
-                    log_folder=target,
-                    processes=processes,
-                )
+                with processes.alike():
+                    done = evaluate(
+                        backbone,
+                        spec,
+                        data=wanted.data,
+                        limit=limit,
+                        identity=identity,
+                        facts=facts,
+                        batch_size=batch_size,
+                        log_folder=target,
+                        processes=processes,
+                    )
+                    if processes.is_main:
+                        report.add(done.result, *_write(spec, done, target))
+            except VlftError as error:
+                failed += 1
+                if processes.is_main:
+                    _tell(spec.name, str(error))
             except KeyboardInterrupt:
                 sys.stderr.write(
                     f"\nvlft: stopped in {spec.name}; what is answered is kept below {target}: "
                     "give the same command again to go on\n"
                 )
                 sys.exit(INTERRUPTED)
-            if processes.is_main:
-                report.add(done.result, *_write(spec, done, target))
     report.print()
+    if failed and len(specs) > 1 and processes.is_main:
+        sys.stderr.write(f"vlft: {failed} of {len(specs)} benchmarks could not be measured\n")
+    return 2 if failed else 0
 
 
 def score(
-    run_dir: str | None, predictions: str, wanted: Wanted, *, policy: str | None, partial: bool
+    run_dir: str | None,
+    predictions: str,
+    wanted: Wanted,
+    *,
+    limit: int | None,
+    policy: str | None,
+    partial: bool,
 ) -> None:
     """Score predictions made elsewhere.
 
     Raises:
-        EvaluationError: A run is named too, or not exactly one benchmark.
+        EvaluationError: A run is named too, or not exactly one benchmark; or an option belongs to
+            runs.
+        RunDirectoryError: The results cannot be written.
     """
     from vlft.evaluation.predictions import score_predictions
 
@@ -116,6 +160,10 @@ def score(
         raise EvaluationError(
             f"--predictions scores a file without a model: leave {run_dir!r} out, or name it in "
             "the result with --name"
+        )
+    if limit is not None:
+        raise EvaluationError(
+            "--limit belongs to a RUN; of predictions, score those that are there with --partial"
         )
     specs = _specs(wanted, None)
     if len(specs) != 1:
@@ -129,7 +177,8 @@ def score(
         partial=partial,
         name=wanted.name,
     )
-    target = Path(wanted.out) if wanted.out else Path("results") / Path(predictions).stem
+    default = Path("results") / Path(predictions).stem
+    target = _writable(Path(wanted.out) if wanted.out else default)
     report = _Report(as_json=wanted.as_json)
     report.add(done.result, *_write(specs[0], done, target))
     report.print()
@@ -152,12 +201,42 @@ def _write(spec: "BenchmarkSpec", done: "Evaluated", folder: Path) -> Iterator[P
         yield write_export(path, content)
 
 
-def check(wanted: Wanted) -> int:
-    """Check the data of benchmarks; return the exit status: 2 when some are not as declared."""
+def _writable(folder: Path) -> Path:
+    """Return a folder that results can be written to, made when missing, before anything is loaded.
+
+    Raises:
+        RunDirectoryError: It is none.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise RunDirectoryError(
+            f"results cannot be written to {folder} ({error.strerror}): name another folder with "
+            "--out"
+        ) from error
+    return folder
+
+
+def _tell(benchmark: str, problem: str) -> None:
+    """Say what is wrong with a benchmark, in one line that begins with its name."""
+    named = problem.startswith((f"{benchmark}: ", f"{benchmark}, "))
+    sys.stderr.write(f"vlft: {problem}\n" if named else f"vlft: {benchmark}: {problem}\n")
+
+
+def check(run_dir: str | None, wanted: Wanted) -> int:
+    """Check the data of benchmarks; return the exit status: 2 when some are not as declared.
+
+    Raises:
+        EvaluationError: No benchmark is named, by the command or by the run's recipe.
+    """
+    from vlft import hub
     from vlft.cli.report import text_table
     from vlft.evaluation.check import check_data
 
-    found = [check_data(spec, wanted.data) for spec in _specs(wanted, None)]
+    folder = None if run_dir is None else hub.locate(run_dir)
+    found = [check_data(spec, wanted.data) for spec in _specs(wanted, folder)]
     if wanted.as_json:
         for one in found:
             print(json.dumps(one._asdict()))
@@ -169,8 +248,7 @@ def check(wanted: Wanted) -> int:
         print(text_table(("benchmark", "n", "declared", "revision", "data"), rows))
     for one in found:
         for problem in one.problems:
-            told = problem.removeprefix(f"{one.benchmark}: ")
-            sys.stderr.write(f"vlft: {one.benchmark}: {told}\n")
+            _tell(one.benchmark, problem)
     return 2 if any(one.problems for one in found) else 0
 
 
@@ -192,7 +270,14 @@ def _specs(wanted: Wanted, folder: Path | None) -> "list[BenchmarkSpec]":
         raise EvaluationError(
             "--benchmark: name one (`vlft list benchmarks`), or set evaluation.suite in the recipe"
         )
-    return [spec for name in names for spec in load_suite(name, overrides)]
+    specs: dict[str, BenchmarkSpec] = {}
+    for spec in (spec for name in names for spec in load_suite(name, overrides)):
+        if specs.setdefault(spec.name, spec) != spec:
+            raise EvaluationError(
+                f"two benchmarks are called {spec.name}, and their results would take each other's "
+                "place: measure them one by one, each with an --out of its own"
+            )
+    return list(specs.values())
 
 
 class _Report:

@@ -7,9 +7,11 @@ last bit.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import groupby
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -35,6 +37,7 @@ from vlft.types import Classifies, Embeds, EmbedsPrompts, Generates, Scores
 
 DECODING_THREADS = 4  # they wait for the disk, or decode without Python's lock
 BATCHES_AHEAD = 2  # decoded while the model computes
+DAMAGED_TOLD = 3  # lines of a log that are named
 
 
 class Kind(NamedTuple):
@@ -98,10 +101,12 @@ class Answers:
         by_key: Answers by the key of the request.
         seconds: Time that the model took for them, over all processes and all parts of a resumed
             measurement.
+        began: When the first of them was asked for, as the log has it; None: there is no log.
     """
 
     by_key: Mapping[str, Answer]
     seconds: float = 0
+    began: str | None = None
 
     def __getitem__(self, request: Request) -> Any:
         """Return the answer to a request that was asked."""
@@ -131,12 +136,20 @@ def in_batches(requests: Iterable[Request], batch_size: int) -> list[list[Reques
     return batches
 
 
+def name_of(batches: Iterable[Sequence[Request]]) -> str:
+    """Return a hash of requests and of how they share batches: all that a log must agree in."""
+    digest = sha256()
+    for batch in batches:
+        digest.update(f"{' '.join(request.key for request in batch)}\n".encode())
+    return digest.hexdigest()[:32]
+
+
 def ask_all(
     model: object,
     requests: Iterable[Request],
     *,
     batch_size: int,
-    log: Log | None = None,
+    log: Callable[[str], Log] | None = None,
     processes: Processes = ALONE,
     progress: str | None = None,
 ) -> Answers:
@@ -148,7 +161,8 @@ def ask_all(
         model: Has the capabilities that the requests need.
         requests: In any order, with any repetitions.
         batch_size: Requests that are asked together.
-        log: Where answers are kept and found; None: nowhere.
+        log: Opens the log in which answers are kept and found; takes what ``name_of`` gives. None:
+            no log.
         processes: Which share the work.
         progress: Name of a bar with the time left, on stderr of the main process; None: no bar.
 
@@ -157,7 +171,14 @@ def ask_all(
         EvaluationError: The model cannot answer.
     """
     batches = in_batches(requests, batch_size)
-    known = {} if log is None else log.read()
+    opened = None if log is None else log(name_of(batches))
+    known = {} if opened is None else opened.read()
+    if opened is not None and opened.damaged and processes.is_main:
+        sys.stderr.write(
+            f"vlft: {opened.folder}: left out what cannot be read, and asked again what is missing "
+            f"({', '.join(opened.damaged[:DAMAGED_TOLD])}); a process that is killed leaves such a "
+            "line\n"
+        )
     held = [number for number, batch in enumerate(batches) if all(r.key in known for r in batch)]
     # Processes of one machine read one log; those of another find only their own part of it.
     owner: dict[int, int] = {}
@@ -172,7 +193,7 @@ def ask_all(
         if owner[number] == processes.rank
         for request in batches[number]
     }
-    seconds = 0.0 if log is None else log.seconds
+    seconds = 0.0 if opened is None else opened.seconds
     size = sum(len(batches[number]) for number in mine)
     with tqdm(
         total=len(found) + size,
@@ -186,15 +207,16 @@ def ask_all(
             answers = KINDS[type(batch[0])].ask(model, batch, contents)
             took = perf_counter() - start
             new = {request.key: answer for request, answer in zip(batch, answers, strict=True)}
-            if log is not None:
-                log.append(new, seconds=took)
+            if opened is not None:
+                opened.append(new, seconds=took)
             found |= new
             seconds += took
             bar.update(len(batch))
     merged: dict[str, Answer] = {}
     for part in processes.gather(found):
         merged |= part
-    return Answers(merged, seconds=sum(processes.gather(seconds)))
+    began = None if opened is None else opened.began
+    return Answers(merged, sum(processes.gather(seconds)), began)
 
 
 def _opened(batches: Sequence[Sequence[Request]]) -> Iterator[tuple[Sequence[Request], list[Any]]]:

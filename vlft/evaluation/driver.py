@@ -1,12 +1,12 @@
 """From a model and a benchmark to a result: records, requests, answers, samples, metrics."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from PIL.Image import Image
 from pydantic import JsonValue
@@ -156,11 +156,14 @@ def measure(
         light_record(records, index, max_pixels=spec.max_image_pixels) for index in range(count)
     ]
     require_different_ids([record.id for record in taken], spec)
-    log = None
+    began, log = _now(), None
     if log_folder is not None:
-        about = _about(spec, protocol, identity, count)
-        log = open_log(log_folder, file_stem(spec.name, limited=limited), about, processes)
-    date = _now() if log is None else log.began
+        stem = file_stem(spec.name.partition(":")[0], limited=limited)
+        facts = _facts(spec, protocol, identity)
+
+        def log(requests: str) -> Log:
+            return open_log(log_folder, stem, {**facts, "requests": requests}, processes)
+
     predicted = predict(
         model,
         taken,
@@ -178,7 +181,7 @@ def measure(
         notes=(*notes_on_size(spec, size), *scored.notes),
         protocol=protocol,
         model=identity,
-        date=date,
+        date=predicted.began or began,
         seconds=predicted.seconds + perf_counter() - start,
     )
     return Evaluated(result, scored.samples)
@@ -190,10 +193,12 @@ class Predicted(NamedTuple):
     Attributes:
         samples: One or several per record, in their order.
         seconds: Time that the model took, over all processes and parts.
+        began: When the measurement began, as the log has it; None: there is no log.
     """
 
     samples: list[Sample]
     seconds: float
+    began: str | None
 
 
 def predict(
@@ -202,7 +207,7 @@ def predict(
     spec: BenchmarkSpec,
     *,
     batch_size: int = 32,
-    log: Log | None = None,
+    log: Callable[[str], Log] | None = None,
     processes: Processes = ALONE,
     progress: bool = False,
 ) -> Predicted:
@@ -213,7 +218,7 @@ def predict(
         records: All that are measured.
         spec: The benchmark.
         batch_size: Requests that are asked together.
-        log: Where answers are kept and found; None: nowhere.
+        log: Opens the log in which answers are kept and found, as for ``ask_all``; None: no log.
         processes: Which share the work.
         progress: Show a bar.
 
@@ -230,7 +235,8 @@ def predict(
         processes=processes,
         progress=spec.name if progress else None,
     )
-    return Predicted(list(scorer.read(records, answers, spec, via)), answers.seconds)
+    samples = list(scorer.read(records, answers, spec, via))
+    return Predicted(samples, answers.seconds, answers.began)
 
 
 def score_samples(samples: Sequence[Sample], spec: BenchmarkSpec) -> Scored:
@@ -367,16 +373,18 @@ FEW = 8
 """Records to look at, and images in them, for how many tokens an image takes."""
 
 
-def _about(
-    spec: BenchmarkSpec, protocol: Protocol, identity: ModelIdentity, records: int
-) -> dict[str, Any]:
-    """Return all that the answers of a measurement depend on."""
+def _facts(
+    spec: BenchmarkSpec, protocol: Protocol, identity: ModelIdentity
+) -> dict[str, JsonValue]:
+    """Return all that answers depend on, beside the requests.
+
+    What a user calls the model is no part of it, nor how answers are read and what they come to.
+    """
     return {
-        "protocol": protocol.model_dump(mode="json"),
+        "revision": protocol.ranking_key.dataset_revision,
         "data": spec.data.model_dump(mode="json"),
-        "settings": dict(spec.settings),
-        "model": identity.model_dump(mode="json"),
-        "records": records,
+        "model": identity.model_dump(mode="json", exclude={"name"}),
+        "recorded": protocol.recorded,
     }
 
 

@@ -3,9 +3,9 @@
     about.json        what was measured, and when it began
     rank<n>.jsonl     {"seconds": ..., "answers": {key: answer, ...}}, one line per batch
 
-A folder holds the answers of one model to one benchmark under one set of facts; anything else has
-another folder. Lines are only ever added. A line that was cut off by a kill is left out, and its
-batch asked again.
+A folder holds the answers of one model to one set of requests under one set of facts; anything else
+has another folder. Lines are only ever added. A line that was cut off by a kill is left out, and
+its batch asked again.
 """
 
 import base64
@@ -25,7 +25,7 @@ from vlft.evaluation.requests import Answer
 from vlft.types import Likelihood
 
 FOLDER = "logs"
-VERSION = 1
+VERSION = 2
 """Raised with every change after which older answers do not fit."""
 
 ABOUT = "about.json"
@@ -37,20 +37,17 @@ class Log:
 
     Attributes:
         folder: Where it is.
+        began: When the measurement began, UTC, ISO 8601.
         processes: This process adds to it, among others.
         seconds: Time that the answers found by this process took; known after ``read``.
         damaged: Lines that could not be read, such as ``rank0.jsonl, line 12``.
     """
 
     folder: Path
+    began: str
     processes: Processes = ALONE
     seconds: float = 0.0
     damaged: list[str] = field(default_factory=list)
-
-    @property
-    def began(self) -> str:
-        """When the measurement began, UTC, ISO 8601."""
-        return json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))["began"]
 
     def read(self) -> dict[str, Answer]:
         """Return all answers by the key of their request.
@@ -61,7 +58,9 @@ class Log:
         answers: dict[str, Answer] = {}
         size = self.processes.size
         for path in sorted(self.folder.glob("rank*.jsonl")):
-            rank = int(path.stem.removeprefix("rank"))
+            if not (number_of := path.stem.removeprefix("rank")).isdecimal():
+                continue  # a copy that somebody made
+            rank = int(number_of)
             for number, line in enumerate(path.read_bytes().splitlines(), start=1):
                 try:
                     values = json.loads(line)
@@ -86,6 +85,9 @@ class Log:
             "answers": {key: encoded(answer) for key, answer in answers.items()},
         }
         path = self.folder / f"rank{self.processes.rank}.jsonl"
+        self.folder.mkdir(
+            parents=True, exist_ok=True
+        )  # another process of this machine makes it too
         with (
             tell_full_disk(self.folder, what=path.name, hint="Answers so far are kept."),
             path.open("ab") as file,
@@ -103,23 +105,42 @@ def open_log(
     Args:
         folder: Folder of the results.
         stem: File name of the result without its ending.
-        facts: All that answers depend on: model, data, prompts, batch size, versions ...
+        facts: All that answers depend on: model, data, requests, batch size, versions ...
         processes: Those that add to it.
+
+    Raises:
+        RunDirectoryError: The disk is full.
     """
     text = json.dumps({"version": VERSION, **facts}, sort_keys=True)
     own = folder / FOLDER / f"{stem}-{sha256(text.encode()).hexdigest()[:12]}"
     about = own / ABOUT
-    if processes.is_main and not about.is_file():
+    with tell_full_disk(folder, what=ABOUT):
         own.mkdir(parents=True, exist_ok=True)
+    began = _began(about)
+    if began is None:
         began = datetime.now(UTC).isoformat(timespec="seconds")
-        values = {"began": began, "version": VERSION, **facts}
+        if processes.is_main:
+            _write_about(about, began, facts)
+    (began, *_) = processes.gather(began)
+    # another machine has a disk of its own
+    if processes.local_rank == 0 and _began(about) is None:
+        _write_about(about, began, facts)
+    return Log(own, began, processes)
+
+
+def _write_about(about: Path, began: str, facts: Mapping[str, Any]) -> None:
+    values = {"began": began, "version": VERSION, **facts}
+    with tell_full_disk(about.parent, what=ABOUT):
         replace_text(about, json.dumps(values, indent=2) + "\n")
-    began = json.loads(about.read_text(encoding="utf-8")) if processes.is_main else None
-    (first, *_) = processes.gather(began)
-    if not about.is_file():  # another machine, with a disk of its own
-        own.mkdir(parents=True, exist_ok=True)
-        replace_text(about, json.dumps(first, indent=2) + "\n")
-    return Log(own, processes)
+
+
+def _began(about: Path) -> str | None:
+    """Return when a measurement began; None where nobody knows."""
+    try:
+        found = json.loads(about.read_text(encoding="utf-8"))["began"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def encoded(answer: Answer) -> Any:

@@ -54,7 +54,7 @@ class Picture:
 
     @once
     def identity(self) -> list[str | float]:
-        """What tells it from other images: file or content, and the part that is meant.
+        """What tells it from other images of one data set: file or content, and the part of it.
 
         A drawn image is told by its record, unless its content is known.
         """
@@ -63,7 +63,7 @@ class Picture:
         elif self.ref.data is not None:
             source = f"sha256:{sha256(self.ref.data).hexdigest()}"
         else:
-            source = self.ref.content or f"drawn:{self.dataset}/{self.record_id}/{self.number}"
+            source = self.ref.content or f"drawn:{self.record_id}/{self.number}"
         return [source, *(self.ref.box or ())]
 
     def check(self) -> None:
