@@ -67,6 +67,30 @@ def test_the_key_says_what_is_known_of_the_protocol(qa):
     }
 
 
+def test_what_is_not_stated_is_said(lmms_eval_values, tmp_path):
+    del lmms_eval_values["versions"], lmms_eval_values["n-shot"]
+    key = read(lmms_eval_values, tmp_path)["lmms-eval/made_up_qa", "none"].key
+    assert key["benchmark_version"] == "not recorded"
+    assert key["prompt_format"].startswith("shots not recorded, ")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (
+            "pretrained=a/b,api_key=sk-1:2,max_new_tokens=64,hf_token=hf_x",
+            "pretrained=a/b,api_key=***,max_new_tokens=64,hf_token=***",
+        ),
+        ({"apikey": "sk-1", "size": 3}, '{"apikey": ***, "size": 3}'),
+    ],
+)
+def test_secrets_in_arguments_are_not_published(lmms_eval_values, tmp_path, given, shown):
+    del lmms_eval_values["model_name"]
+    lmms_eval_values["config"]["model_args"] = given
+    entry = read(lmms_eval_values, tmp_path)["lmms-eval/made_up_qa", "none"]
+    assert entry.recorded["model_args"] == entry.model.name == shown
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -14,6 +14,7 @@ becomes an answer. The task's first metric is the main one, the others follow.
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,6 +32,9 @@ ERRORS = ("_stderr", "_stderr_clt", "_stderr_clustered")
 """Endings of the names of standard errors."""
 
 RESULTS = "_results.json"
+SECRET = re.compile(r"""(\b\w*(?:api_?key|secret|password|token)\b["']?\s*[=:]\s*)[^,\s}]+""", re.I)
+"""An argument that nobody wants to publish; the plural, as in ``max_new_tokens``, is none."""
+
 SIGNS = ("versions", "configs", "config", "n-shot", "n-samples", "lmms_eval_version")
 """One of these stands beside ``results``."""
 
@@ -74,10 +78,11 @@ def _entry(
 ) -> Entry:
     config, run = _part(values, "configs", task), _part(values, "config")
     status, reason = _coverage(values, task)
+    version = _of(values, "versions", task)
     key: dict[str, str | int | None] = {
         "made_by": "lmms-eval",
         "benchmark": f"lmms-eval/{task}",
-        "benchmark_version": str(_of(values, "versions", task)),
+        "benchmark_version": "not recorded" if version is None else str(version),
         "dataset_revision": _data(config),
         "prompt_format": _prompt(values, config, task),
         "extraction": name,
@@ -85,15 +90,18 @@ def _entry(
         "metric": numbers[0].name,
         "direction": numbers[0].direction,
     }
-    version = values.get("lmms_eval_version")
+    made_by = values.get("lmms_eval_version")
     recorded = {
         name: values[name]
         for name in ("lmms_eval_version", "git_hash", "chat_template_sha", "model_source")
         if values.get(name) not in (None, "")
     }
     arguments = run.get("model_args")
-    if arguments not in (None, ""):
-        recorded["model_args"] = arguments if isinstance(arguments, str) else _json(arguments)
+    if arguments in (None, ""):
+        arguments = None
+    else:
+        arguments = _without_secrets(arguments if isinstance(arguments, str) else _json(arguments))
+        recorded["model_args"] = arguments
     digest = _of(values, "task_hashes", task)
     if digest:
         recorded["task_hash"] = digest
@@ -108,7 +116,7 @@ def _entry(
         recorded=recorded,
         date=_date(values.get("date")),
         seconds=_seconds(values),
-        source="lmms-eval" if version is None else f"lmms-eval {version}",
+        source="lmms-eval" if made_by is None else f"lmms-eval {made_by}",
         file=shown,
         samples=None if samples is None else str(samples),
         reason=reason,
@@ -210,9 +218,9 @@ def _prompt(values: Mapping[str, Any], config: Mapping[str, Any], task: str) -> 
     texts = _part(config, "lmms_eval_specific_kwargs")
     # What holds for the model at hand stands on the top level, beside the texts of other models.
     chosen = {key: text for key, text in texts.items() if not isinstance(text, dict)} or texts
-    system = values.get("system_instruction_sha")
+    system, shots = values.get("system_instruction_sha"), _of(values, "n-shot", task)
     parts = [
-        f"{_of(values, 'n-shot', task)}-shot",
+        "shots not recorded" if shots is None else f"{shots}-shot",
         *([_json(chosen)] if chosen else []),
         *([f"system instruction {str(system)[:8]}"] if system else []),
     ]
@@ -260,6 +268,10 @@ def _part(values: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
 
 def _of(values: Mapping[str, Any], key: str, task: str) -> Any:
     return _part(values, key).get(task)
+
+
+def _without_secrets(arguments: str) -> str:
+    return SECRET.sub(r"\1***", arguments)
 
 
 def _finite(value: Any) -> float | None:
