@@ -1,9 +1,11 @@
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from PIL import Image
+from tokenizers.processors import TemplateProcessing
 from torch.nn.functional import log_softmax, normalize
 
 from vlft.data.chat import ChatFormat
@@ -140,6 +142,14 @@ def test_settings_of_the_checkpoint_do_not_change_greedy_decoding(lively, prompt
     assert GenerativeModel(backbone).generate(prompts, max_new_tokens=6) == expected
 
 
+def test_logits_that_are_nan_give_no_answer(lively, prompts):
+    backbone = lively("tiny_llava")
+    with torch.no_grad():
+        next(backbone.model.parameters()).fill_(float("nan"))
+    with pytest.raises(EvaluationError, match="the model's logits are NaN"):
+        GenerativeModel(backbone).generate(prompts, max_new_tokens=2)
+
+
 def test_an_answer_ends_with_its_turn(lively):
     """A head that always says the end-of-turn token gives empty answers."""
     backbone = lively("tiny_llava")
@@ -247,6 +257,21 @@ def test_scores_do_not_depend_on_the_batch_or_the_order(lively, prompts, wrap):
         assert totals(other) == pytest.approx(totals(one), abs=2e-4)
         assert totals(third) == pytest.approx(totals(one), abs=2e-4)
         assert [one.num_tokens for one in other] == [one.num_tokens for one in third]
+
+
+@pytest.mark.parametrize("text", ["red", "the red circle"])
+def test_a_processor_that_writes_something_behind_the_text_is_refused(host, text):
+    """One token, whose row ends before it, or several: both would be read at a wrong place."""
+    processor = copy.deepcopy(host("tiny_llava").processor)
+    backbone = replace(host("tiny_llava"), processor=processor)
+    tokenizer = processor.tokenizer
+    processor.chat_template = processor.chat_template.replace("{{- bos_token -}}", "")
+    end = tokenizer.convert_ids_to_tokens(tokenizer.eos_token_id)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {end}", special_tokens=[(end, tokenizer.eos_token_id)]
+    )
+    with pytest.raises(EvaluationError, match="writes other tokens than its tokenizer"):
+        GenerativeModel(backbone).score([prompt("what?", picture(0))], [[text]])
 
 
 @pytest.mark.parametrize("text", ["", "  "])

@@ -57,6 +57,7 @@ def test_the_tail_is_what_the_answer_adds(chat, template, answer, tokens):
     (tail,) = row.tails
     assert form.tokenizer.convert_ids_to_tokens(tail) == tokens
     whole = form.tokenizer(row.text, add_special_tokens=False)["input_ids"]
+    assert whole[-len(row.ending) :] == row.ending
     if row.shared:
         joined = form.tokenizer(row.text + answer, add_special_tokens=False)["input_ids"]
         assert joined == whole + tail
@@ -66,9 +67,9 @@ def test_the_tail_is_what_the_answer_adds(chat, template, answer, tokens):
 
 
 def test_an_answer_that_also_stands_in_the_prompt_is_found_behind_it(chat):
-    ((text, tails, _, _),) = continued(chat(), ASKED, ["what color?"])
-    assert text.count("what color?") == 2
-    assert len(tails[0]) == 3
+    (row,) = continued(chat(), ASKED, ["what color?"])
+    assert row.text.count("what color?") == 2
+    assert len(row.tails[0]) == 3
 
 
 def test_continuations_of_one_token_share_a_row(chat):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL.Image import Image
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from vlft.adapters.parts import base_model
 from vlft.backbones import class_names
@@ -62,7 +62,7 @@ class GenerativeModel:
 
         Raises:
             EvaluationError: A prompt has images and the host takes none, or its text holds the
-                host's image placeholder.
+                host's image placeholder; or a logit is NaN.
         """
         chat = ChatFormat(self.backbone.processor)
         settings = _greedy(self.backbone.model, chat, max_new_tokens)
@@ -75,7 +75,17 @@ class GenerativeModel:
                 ]
                 # Answers are appended on the right, so the padding stands on the left.
                 inputs = self._inputs(chat, asked, texts, padding_side="left")
-                tokens = model.generate(**inputs, generation_config=settings)
+                watch = _Watch()
+                tokens = model.generate(
+                    **inputs,
+                    generation_config=settings,
+                    logits_processor=LogitsProcessorList([watch]),
+                )
+                if watch.has_nan:
+                    raise EvaluationError(
+                        "the model's logits are NaN, and no answer can be taken from them; check "
+                        "the model's weights and its dtype"
+                    )
                 added = tokens[:, inputs["input_ids"].shape[1] :]
                 decoded = chat.tokenizer.batch_decode(added, skip_special_tokens=True)
                 for row, answer in zip(rows, decoded, strict=True):
@@ -129,16 +139,16 @@ class GenerativeModel:
         kept = torch.zeros((len(rows), longest), dtype=torch.long)
         targets = torch.full((len(rows), longest), -100)
         for number, (row, end) in enumerate(zip(rows, ends, strict=True)):
+            if input_ids[number, end - len(row.ending) : end].tolist() != row.ending:
+                raise EvaluationError(
+                    f"the host's processor writes other tokens than its tokenizer at the end of "
+                    f"{row.text[-40:]!r}: the continuation cannot be scored"
+                )
             if row.shared:
                 kept[number, 0] = end - 1  # position p predicts p + 1
                 continue
             (tail,) = row.tails
             start = end - len(tail)
-            if input_ids[number, start:end].tolist() != tail:
-                raise EvaluationError(
-                    f"the host's processor writes other tokens than its tokenizer at the end of "
-                    f"{row.text[-40:]!r}: the continuation cannot be scored"
-                )
             kept[number, : len(tail)] = torch.arange(start - 1, end - 1)
             targets[number, : len(tail)] = torch.tensor(tail)
             if has_prefix(self.backbone.processor):
@@ -327,6 +337,24 @@ def batched(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
     """Yield consecutive lists of at most ``size`` items."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
+
+
+class _Watch(LogitsProcessor):
+    """Remembers whether any logit was NaN: the largest of them would be taken without a word."""
+
+    def __init__(self) -> None:
+        self._seen: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Look at the logits of a step, and leave them as they are."""
+        found = scores.isnan().any()
+        self._seen = found if self._seen is None else self._seen | found
+        return scores
+
+    @property
+    def has_nan(self) -> bool:
+        """Whether there was one."""
+        return self._seen is not None and bool(self._seen)
 
 
 def _greedy(model: Any, chat: ChatFormat, max_new_tokens: int) -> GenerationConfig:

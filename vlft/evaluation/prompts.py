@@ -20,12 +20,14 @@ class Continued(NamedTuple):
             that comes right after ``text``.
         places: Which continuations these are.
         shared: Whether the tails come after ``text``, and are not its end.
+        ending: Ids of the last tokens of ``text``.
     """
 
     text: str
     tails: list[list[int]]
     places: list[int]
     shared: bool
+    ending: list[int]
 
 
 def ordered_images(prompt: Prompt) -> list[Image]:
@@ -80,11 +82,13 @@ def continued(chat: ChatFormat, prompt: Prompt, continuations: Sequence[str]) ->
         common = next((at for at, (a, b) in enumerate(pairs) if a != b), len(before[prefix]))
         tail = after[common:]
         if len(tail) == 1 and common == len(before[prefix]):
-            row = shared.setdefault(prefix, Continued(prefix, [], [], shared=True))
+            row = shared.setdefault(
+                prefix, Continued(prefix, [], [], shared=True, ending=after[common - 1 : common])
+            )
             row.tails.append(tail)
             row.places.append(place)
         else:
-            alone.append(Continued(text, [tail], [place], shared=False))
+            alone.append(Continued(text, [tail], [place], shared=False, ending=tail))
     return [*shared.values(), *alone]
 
 
