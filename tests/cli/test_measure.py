@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -175,18 +176,22 @@ def test_two_benchmarks_of_one_name_are_refused(vlft, lora_run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("damage", "state", "message"),
     [
-        (lambda path: next((path.parent / "images").iterdir()).unlink(), "image not found"),
-        (lambda path: path.write_text(path.read_text()[:-40]), "line 12"),
-        (lambda path: path.unlink(), "does not exist"),
+        (
+            lambda path: next((path.parent / "images").iterdir()).unlink(),
+            "not as declared",
+            "image not found",
+        ),
+        (lambda path: path.write_text(path.read_text()[:-40]), "not as declared", "line 12"),
+        (lambda path: path.unlink(), "cannot be read", "does not exist"),
     ],
 )
-def test_damaged_data_are_told_and_the_status_is_2(vlft, held_out, damage, message):
+def test_damaged_data_are_told_and_the_status_is_2(vlft, held_out, damage, state, message):
     damage(held_out)
     called = vlft("eval", f"data.path={held_out}", "--benchmark", "custom/vqa", "--check-data")
     assert called.status == 2
-    assert "not as declared" in called.out
+    assert state in called.out
     assert message in called.err
 
 
@@ -206,6 +211,42 @@ def test_two_runs_are_compared(vlft, lora_run, tmp_path):
     assert "McNemar's exact test" in called.out
 
 
+def test_a_benchmark_that_cannot_be_compared_stops_no_other(vlft, held_out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for metric in ("anls", "token_f1"):
+        called = vlft(
+            "eval", f"data.path={held_out}", f"metric={metric}", "--benchmark", "custom/vqa",
+            "--predictions", "said.jsonl", "--out", "a",
+        )  # fmt: skip
+        assert called.status == 0, called.err
+    shutil.copytree("a", "b")
+    (other,) = Path("b").glob("*anls.json")
+    other.write_text(other.read_text().replace('"as_recorded"', '"short_answer"'))
+    called = vlft("compare", "a", "b")
+    assert called.status == 2
+    assert "token_f1" in called.out
+    assert "anls" not in called.out
+    assert "measured in different ways: prompt_format" in called.err
+
+
+def test_what_only_one_has_is_told_in_one_line(vlft, held_out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(7):
+        called = vlft(
+            "eval", f"data.path={held_out}", f"max_new_tokens={number + 1}", "--benchmark",
+            "custom/vqa", "--predictions", "said.jsonl", "--out", "a",
+        )  # fmt: skip
+        assert called.status == 0, called.err
+    Path("b").mkdir()
+    for file in Path("a").glob("*tokens-1.*"):
+        shutil.copy(file, "b")
+    called = vlft("compare", "a", "b")
+    assert called.status == 0, called.err
+    assert called.err.startswith("vlft: only in a: custom/vqa:")
+    assert called.err.endswith(" and 1 more\n")
+    assert called.err.count("\n") == 1
+
+
 def test_runs_without_a_common_benchmark_are_told(vlft, held_out, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder, metric in (("a", "anls"), ("b", "token_f1")):
@@ -217,6 +258,7 @@ def test_runs_without_a_common_benchmark_are_told(vlft, held_out, tmp_path, monk
     called = vlft("compare", "a", "b")
     assert called.status == 2
     assert "a and b have no benchmark in common" in called.err
+    assert called.err.count("\n") == 1
     called = vlft("compare", "a", "gone")
     assert called.status == 2
     assert "no result with samples is there" in called.err

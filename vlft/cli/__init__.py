@@ -195,7 +195,7 @@ def compare(
     """Compare two runs sample by sample: paired difference, interval, McNemar's p."""
     from vlft.cli.compare import run
 
-    run(
+    status = run(
         first,
         second,
         benchmark or [],
@@ -203,6 +203,7 @@ def compare(
         across_protocols=across_protocols,
         as_json=as_json,
     )
+    raise typer.Exit(status)
 
 
 @app.command()

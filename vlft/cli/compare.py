@@ -2,10 +2,17 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vlft.errors import EvaluationError, unknown
 from vlft.results.compare import Difference, compare, measured_in
+
+LISTED = 5
+"""Names in a line."""
+
+LONG = 44
+"""Characters of a name that has a line of its own."""
 
 
 def run(
@@ -16,65 +23,85 @@ def run(
     groups: bool,
     across_protocols: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Print what the second has more than the first, for each benchmark that both have.
 
+    A benchmark that cannot be compared is told, and the others are compared all the same.
+
+    Returns:
+        The exit status: 2 when a benchmark could not be compared.
+
     Raises:
-        EvaluationError: They have no benchmark in common, or it cannot be compared.
+        EvaluationError: They have no benchmark in common, or none that can be compared.
     """
     own, others = (measured_in(Path(path)) for path in (first, second))
     common = [name for name in own if name in others]
     for name in benchmarks:
         if name not in common:
             raise EvaluationError(f"--benchmark: {unknown('result of both', name, common)}")
-    for name in (*own, *others):
-        if name not in common and not benchmarks:
-            where = first if name in own else second
-            sys.stderr.write(f"vlft: {name}: only in {where}\n")
     if not common:
         raise EvaluationError(
-            f"{first} and {second} have no benchmark in common: {', '.join(own)} and "
-            f"{', '.join(others)}"
+            f"{first} and {second} have no benchmark in common: the first has {_some(list(own))}; "
+            f"the second has {_some(list(others))}"
         )
-    found = [
-        compare(own[name], others[name], across_protocols=across_protocols)
-        for name in benchmarks or common
-    ]
+    if not benchmarks:
+        for place, names in ((first, own), (second, others)):
+            if alone := [name for name in names if name not in common]:
+                sys.stderr.write(f"vlft: only in {place}: {_some(alone)}\n")
+    found: dict[str, Difference] = {}
+    problems = []
+    for name in benchmarks or common:
+        try:
+            found[name] = compare(own[name], others[name], across_protocols=across_protocols)
+        except EvaluationError as error:
+            problems.append(str(error))
+    if not found:
+        raise EvaluationError("; ".join(problems[:LISTED]))
     if as_json:
-        for one in found:
+        for one in found.values():
             print(json.dumps(one.model_dump(mode="json")))
-        return
-    _print(found, groups=groups)
+    else:
+        _print(found, groups=groups)
+    for problem in problems:
+        sys.stderr.write(f"vlft: {problem}\n")
+    return 2 if problems else 0
 
 
-def _print(found: list[Difference], *, groups: bool) -> None:
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _print(found: Mapping[str, Difference], *, groups: bool) -> None:
     from vlft.cli.report import text_table
 
     header = ("benchmark", "metric", "first", "second", "difference", "95 % interval", "p", "n")
     rows: list[tuple[str, ...]] = []
-    for one in found:
+    for name, one in found.items():
+        if len(name) > LONG:
+            rows.append((name,))
         rows.append(
             (
-                one.benchmark,
+                "" if len(name) > LONG else name,
                 one.metric,
                 f"{one.first:.4f}",
                 f"{one.second:.4f}",
                 f"{one.difference:+.4f}",
-                f"{one.interval.low:+.4f} - {one.interval.high:+.4f}",
+                f"{one.interval.low:+.4f} to {one.interval.high:+.4f}",
                 f"{one.p:.2g}",
                 f"{one.n}",
             )
         )
         if groups:
             rows += [
-                (f"  {name}", "", "", "", f"{difference:+.4f}", "", "", "")
-                for name, difference in one.groups.items()
+                (f"  {group}", "", "", "", f"{difference:+.4f}", "", "", "")
+                for group, difference in one.groups.items()
             ]
     print(text_table(header, rows))
-    for one in found:
+    for name, one in found.items():
         if one.protocol_differences:
             fields = ", ".join(one.protocol_differences)
-            print(f"{one.benchmark}: measured in different ways ({fields})")
+            print(f"{name}: measured in different ways ({fields})")
     tests = {"mcnemar": "McNemar's exact test", "sign_flips": "sign flips (permutations)"}
-    names = " or ".join(tests[name] for name in dict.fromkeys(one.test for one in found))
+    names = " or ".join(tests[name] for name in dict.fromkeys(one.test for one in found.values()))
     print(f"interval: paired bootstrap; p: {names}, two-sided, over samples")

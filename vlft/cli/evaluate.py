@@ -12,6 +12,7 @@ from vlft.errors import EvaluationError, RunDirectoryError, VlftError
 
 if TYPE_CHECKING:
     from vlft.evaluation.benchmark import BenchmarkSpec
+    from vlft.evaluation.check import DataCheck
     from vlft.evaluation.driver import Evaluated
     from vlft.results import Result
 
@@ -242,7 +243,7 @@ def check(run_dir: str | None, wanted: Wanted) -> int:
             print(json.dumps(one._asdict()))
     else:
         rows = [
-            (one.benchmark, one.n, one.expected_n or "-", one.revision or "-", _state(one.problems))
+            (one.benchmark, one.n, one.expected_n or "-", one.revision or "-", _state(one))
             for one in found
         ]
         print(text_table(("benchmark", "n", "declared", "revision", "data"), rows))
@@ -252,8 +253,10 @@ def check(run_dir: str | None, wanted: Wanted) -> int:
     return 2 if any(one.problems for one in found) else 0
 
 
-def _state(problems: Sequence[str]) -> str:
-    return "not as declared" if problems else "fine"
+def _state(found: "DataCheck") -> str:
+    if found.revision is None:
+        return "cannot be read"
+    return "not as declared" if found.problems else "fine"
 
 
 def _specs(wanted: Wanted, folder: Path | None) -> "list[BenchmarkSpec]":
@@ -303,15 +306,30 @@ class _Report:
 
         if self._as_json or not self._written:
             return
-        print(text_table(("benchmark", "metric", "value", "95 % interval", "n"), self._rows))
-        print("\n".join(f"written: {path}" for path in self._written))
+        header = ("benchmark, metric", "value", "95 % interval", "chance", "n")
+        print(text_table(header, self._rows))
+        if len(self._written) > WRITTEN_LISTED:
+            folder = self._written[0].parent
+            print(f"written: {len(self._written)} files in {folder}")
+        else:
+            print("\n".join(f"written: {path}" for path in self._written))
+
+
+WRITTEN_LISTED = 3
+"""Files that are named one by one."""
 
 
 def _rows(result: "Result") -> Iterator[tuple[Any, ...]]:
-    name = result.benchmark
+    limited = result.protocol.ranking_key.coverage == "limited"
+    yield (f"{result.benchmark} (limited: never ranks)" if limited else result.benchmark,)
     if result.status == "not_applicable":
-        yield (name, "-", "not applicable", result.reason or "", "")
+        yield (f"  not applicable: {result.reason}",)
     for metric in result.metrics:
-        low_high = metric.interval
-        shown = "" if low_high is None else f"{low_high.low:.4f} - {low_high.high:.4f}"
-        yield (name, metric.name, f"{metric.value:.4f}", shown, str(metric.n))
+        low_high, chance = metric.interval, metric.chance
+        yield (
+            f"  {metric.name}",
+            f"{metric.value:.4f}",
+            "-" if low_high is None else f"{low_high.low:.4f} - {low_high.high:.4f}",
+            "-" if chance is None else f"{chance:.4f}",
+            str(metric.n),
+        )

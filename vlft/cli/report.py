@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vlft.backbones.towers import count_towers
@@ -22,16 +23,32 @@ def tower_table(backbone: Backbone) -> str:
 
 
 def text_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """Return rows as plain text, first column to the left, the others to the right."""
+    """Return rows as plain text, first column to the left, the others to the right.
+
+    Nothing is cut or broken, however long. A row of one cell is a heading: it has a line of its
+    own, and no part in how wide the columns are.
+    """
     table = Table(box=None, pad_edge=False)
     for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right")
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*[str(cell) for cell in row])
-    console = Console(width=120, color_system=None)
+        table.add_row(*(escape(_one_line(cell)) for cell in row if len(row) > 1))
+    console = Console(width=ANY_WIDTH, color_system=None)
     with console.capture() as capture:
         console.print(table)
-    return capture.get().rstrip("\n")
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    for number, row in enumerate(rows, start=1):
+        if len(row) == 1:
+            lines[number] = _one_line(row[0])
+    return "\n".join(lines)
+
+
+def _one_line(cell: object) -> str:
+    return " ".join(str(cell).split("\n"))
+
+
+ANY_WIDTH = 10_000
+"""Characters of a line that is never reached, so that no cell is cut."""
 
 
 def gigabytes(count: int | None) -> str:
