@@ -144,7 +144,11 @@ def measure(run_dir: Path, benchmark: str) -> None:
 def compare(base: Path, tuned: Path) -> None:
     """Compare two runs answer by answer."""
     print(f"\n$ vlft compare {base} {tuned}", flush=True)
-    compare_runs(str(base), str(tuned), [], groups=False, across_protocols=False, as_json=False)
+    status = compare_runs(
+        str(base), str(tuned), [], groups=False, across_protocols=False, as_json=False
+    )
+    if status:
+        raise EvaluationError(f"{base} and {tuned}: not everything could be compared")
 
 
 def publish(run_dirs: list[Path]) -> None:

@@ -1,11 +1,21 @@
 """Paired comparison: differences, intervals and tests against numbers computed by hand."""
 
 from math import comb
+from time import perf_counter
 
 import pytest
 
 from vlft.errors import EvaluationError
-from vlft.results import Metric, ModelIdentity, Protocol, RankingKey, Result, Sample, write_result
+from vlft.results import (
+    Metric,
+    ModelIdentity,
+    Protocol,
+    RankingKey,
+    Result,
+    Sample,
+    statistics,
+    write_result,
+)
 from vlft.results.compare import Measured, compare, measured_in
 from vlft.results.statistics import macro_interval, mcnemar, sign_flips, stratified_interval
 
@@ -128,9 +138,41 @@ def test_results_are_found_in_a_run_a_folder_or_a_file(tmp_path):
     path = write_result(folder, *measured([1, 0]))
     write_result(folder, *measured([1], coverage="limited"))
     for where in (tmp_path / "run", folder):
-        assert set(measured_in(where)) == {"mine", "mine (limited)"}
-    assert set(measured_in(path)) == {"mine"}
+        assert set(measured_in(where).results) == {"mine", "mine (limited)"}
+    assert set(measured_in(path).results) == {"mine"}
     with pytest.raises(EvaluationError, match="no result with samples is there: measure the run"):
+        measured_in(tmp_path)
+
+
+def test_other_files_of_a_run_are_no_results(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"r": 4}')
+    (tmp_path / "tokenizer.json").write_text("[1]")
+    with pytest.raises(EvaluationError, match="no result with samples is there: measure the run"):
+        measured_in(tmp_path)
+    write_result(tmp_path, *measured([1, 0]))
+    (tmp_path / "mine.report.json").write_text("{}")
+    assert (set(measured_in(tmp_path).results), measured_in(tmp_path).problems) == ({"mine"}, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"schema_version": 1, "met', "other.json is cut off or no JSON"),
+        ('{"schema_version": 99}', "other.json has schema version 99; this vlft reads 1"),
+        ('{"schema_version": 1}', "other.json is no result of vlft: protocol: Field required"),
+    ],
+)
+def test_damaged_results_are_named_and_the_others_are_found(tmp_path, content, message):
+    (tmp_path / "other.json").write_text(content)
+    with pytest.raises(EvaluationError, match=message):
+        measured_in(tmp_path)
+    write_result(tmp_path, *measured([1, 0]))
+    found = measured_in(tmp_path)
+    assert set(found.results) == {"mine"}
+    assert len(found.problems) == 1
+    assert message in found.problems[0]
+    (tmp_path / "mine.samples.jsonl").write_text('{"id": "1"')
+    with pytest.raises(EvaluationError):
         measured_in(tmp_path)
 
 
@@ -147,6 +189,12 @@ def test_mcnemar_is_the_exact_binomial_tail(better, worse):
     assert mcnemar(better, worse) == mcnemar(worse, better)
 
 
+def test_mcnemar_of_many_samples_takes_no_time():
+    start = perf_counter()
+    assert 0.7 < mcnemar(10_000, 9_950) < 0.75
+    assert perf_counter() - start < 5  # half a minute, with every term computed by itself
+
+
 def test_mcnemar_of_a_textbook():
     """9 against 1: p = 2 (1 + 10) / 1024."""
     assert mcnemar(9, 1) == pytest.approx(22 / 1024)
@@ -157,6 +205,14 @@ def test_sign_flips_agree_with_all_flips():
     assert sign_flips([1.0, 1.0, 1.0, 1.0, 0.0]) == pytest.approx(2 / 16, abs=0.01)
     assert sign_flips([0.0, 0.0]) == 1.0
     assert sign_flips([0.5] * 30) < 0.001
+
+
+def test_an_interval_does_not_depend_on_how_many_are_drawn_at_once(monkeypatch):
+    groups = [[number / 7 for number in range(size)] for size in (3, 400)]
+    whole = stratified_interval(groups, [0.4, 0.6])
+    monkeypatch.setattr(statistics, "COUNTS_AT_ONCE", 1000)
+    parts = stratified_interval(groups, [0.4, 0.6])
+    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=1e-12)
 
 
 def test_an_interval_of_strata_covers_their_weighted_mean():

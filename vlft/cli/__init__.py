@@ -119,8 +119,8 @@ def evaluate(
         typer.Option(
             "--benchmark",
             "--suite",
-            help="Benchmark or suite, by name (`vlft list benchmarks`) or YAML file; may be "
-            "repeated. Default: the suite of the run's recipe.",
+            help="Benchmark or suite, by name (`vlft list benchmarks`, `vlft list suites`) or "
+            "YAML file; may be repeated. Default: the suite of the run's recipe.",
         ),
     ] = None,
     data: Annotated[
@@ -178,10 +178,13 @@ def evaluate(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="Run directory, or a result file.")],
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="Run directory, folder of results, or result file.")
+    ],
     second: Annotated[str, typer.Argument(metavar="B", help="What is compared with it.")],
     benchmark: Annotated[
-        list[str] | None, typer.Option(help="Only these benchmarks; default: all that both have.")
+        list[str] | None,
+        typer.Option(help="Only this benchmark; may be repeated. Default: all that both have."),
     ] = None,
     groups: Annotated[
         bool, typer.Option("--groups", help="Show the difference per group.")

@@ -11,7 +11,7 @@ from vlft.results.compare import Difference, compare, measured_in
 LISTED = 5
 """Names in a line."""
 
-LONG = 44
+LONG = 46
 """Characters of a name that has a line of its own."""
 
 
@@ -26,15 +26,17 @@ def run(
 ) -> int:
     """Print what the second has more than the first, for each benchmark that both have.
 
-    A benchmark that cannot be compared is told, and the others are compared all the same.
+    What cannot be read or compared is told, and the rest is compared all the same.
 
     Returns:
-        The exit status: 2 when a benchmark could not be compared.
+        The exit status: 2 when a result could not be read or compared.
 
     Raises:
         EvaluationError: They have no benchmark in common, or none that can be compared.
     """
-    own, others = (measured_in(Path(path)) for path in (first, second))
+    places = [measured_in(Path(path)) for path in (first, second)]
+    own, others = (place.results for place in places)
+    problems = [problem for place in places for problem in place.problems]
     common = [name for name in own if name in others]
     for name in benchmarks:
         if name not in common:
@@ -49,7 +51,6 @@ def run(
             if alone := [name for name in names if name not in common]:
                 sys.stderr.write(f"vlft: only in {place}: {_some(alone)}\n")
     found: dict[str, Difference] = {}
-    problems = []
     for name in benchmarks or common:
         try:
             found[name] = compare(own[name], others[name], across_protocols=across_protocols)

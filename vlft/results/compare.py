@@ -1,5 +1,6 @@
 """Two models on one benchmark, sample by sample: the difference, its interval, and a test."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from math import fsum
@@ -115,38 +116,65 @@ def compare(first: Measured, second: Measured, *, across_protocols: bool = False
     )
 
 
-def measured_in(path: Path) -> dict[str, Measured]:
-    """Return the scored results at a path, by benchmark; limited ones under a name of their own.
+class Found(NamedTuple):
+    """Results at a path.
+
+    Attributes:
+        results: By benchmark; limited ones under a name of their own.
+        problems: What is wrong with those that cannot be used, a line each.
+    """
+
+    results: dict[str, Measured]
+    problems: list[str]
+
+
+def measured_in(path: Path) -> Found:
+    """Return the scored results at a path.
 
     Args:
         path: A result file, a folder of results, or a run directory.
 
     Raises:
-        EvaluationError: There is no result, or one cannot be read.
+        EvaluationError: There is no result, or none that can be read.
     """
     if path.is_file():
         files = [path]
     else:
         folder = path / FOLDER if (path / FOLDER).is_dir() else path
-        files = [file for file in sorted(folder.glob("*.json")) if _is_result(file)]
-    found = {}
+        files = [file for file in sorted(folder.glob("*.json")) if _may_be_result(file)]
+    results: dict[str, Measured] = {}
+    problems = []
     for file in files:
-        result = read_result(file)
-        if result.status != "scored" or result.samples_file is None:
+        try:
+            result = read_result(file)
+            if result.status != "scored" or result.samples_file is None:
+                continue
+            samples = read_samples(file.with_name(result.samples_file))
+        except EvaluationError as error:
+            problems.append(str(error))
             continue
         limited = result.protocol.ranking_key.coverage == "limited"
         name = f"{result.benchmark} (limited)" if limited else result.benchmark
-        found[name] = Measured(result, read_samples(file.with_name(result.samples_file)))
-    if not found:
+        results[name] = Measured(result, samples)
+    if not results and problems:
+        raise EvaluationError(problems[0])
+    if not results:
         raise EvaluationError(
             f"{path}: no result with samples is there: measure the run first (vlft eval {path} "
             "--benchmark NAME)"
         )
-    return found
+    return Found(results, problems)
 
 
-def _is_result(file: Path) -> bool:
-    return not file.name.endswith(REPORT_ENDING)
+def _may_be_result(file: Path) -> bool:
+    """Whether a JSON file is ours, or so damaged that nobody knows; others lie in every run."""
+    if file.name.endswith(REPORT_ENDING):
+        return False
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return isinstance(content, dict) and "schema_version" in content
 
 
 def _pairs(first: Measured, second: Measured) -> list[tuple[Sample, Sample]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import comb, sqrt
+from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -69,10 +69,19 @@ def stratified_interval(
     sums = np.zeros(RESAMPLES)
     for scores, weight in zip(groups, weights, strict=True):
         values, counts = np.unique(np.asarray(scores, dtype=float), return_counts=True)
-        drawn = generator.multinomial(len(scores), counts / len(scores), size=RESAMPLES)
-        sums += weight * (drawn @ values) / len(scores)
+        size = max(1, COUNTS_AT_ONCE // len(values))
+        for start in range(0, RESAMPLES, size):
+            rows = slice(start, min(start + size, RESAMPLES))
+            drawn = generator.multinomial(
+                len(scores), counts / len(scores), size=rows.stop - rows.start
+            )
+            sums[rows] += weight * (drawn @ values) / len(scores)
     low, high = np.quantile(sums, [0.5 - level / 2, 0.5 + level / 2])
     return Interval(method="bootstrap", level=level, low=float(low), high=float(high))
+
+
+COUNTS_AT_ONCE = 5_000_000
+"""Counts of a bootstrap that are drawn together, to bound the memory that it takes."""
 
 
 def resampled_sums(rows: np.ndarray) -> np.ndarray:
@@ -119,8 +128,11 @@ def mcnemar(better: int, worse: int) -> float:
         worse: Samples that only the first model has right.
     """
     n, least = better + worse, min(better, worse)
-    # the tail in whole numbers, so that no p is lost to rounding
-    tail = sum(comb(n, k) for k in range(least + 1))
+    # the tail in whole numbers, so that no p is lost to rounding; each term from the one before
+    ways = tail = 1
+    for k in range(least):
+        ways = ways * (n - k) // (k + 1)
+        tail += ways
     return min(1.0, float(Fraction(2 * tail, 2**n)))
 
 
