@@ -101,3 +101,26 @@ def test_every_shipped_table_is_read_and_holds_shares():
     for entry in entries:
         assert entry.source
         assert 0 <= entry.main.value <= 1 or "cider" in entry.main.name.lower(), entry.file
+
+
+COLUMNS = {"NAT": 2252, "SOC": 889, "LAN": 1100}, {"G1-6": 2724, "G7-12": 1517}
+
+
+@pytest.mark.parametrize("sizes", COLUMNS)
+def test_scienceqa_columns_add_up_to_the_whole_by_the_sizes_of_the_test_split(sizes):
+    path = shipped_root("eval") / "references" / "scienceqa.yaml"
+    entries = published_in(path, path.name)
+    assert len(entries) == 13
+    for entry in entries:
+        shares = {name: entry.groups[f"bin/{name}"][0].value for name in sizes}
+        mean = sum(size * shares[name] for name, size in sizes.items()) / 4241
+        slack = 0.012 if entry.model.name in ("Human", "Random") else 0.00015
+        assert mean == pytest.approx(entry.main.value, abs=slack), entry.model.name
+
+
+def test_every_benchmark_of_the_four_has_published_rows():
+    names = {entry.benchmark for entry in references_in(shipped_root("eval") / "references")}
+    assert {name.partition("/")[0] for name in names} == {"aro", "mmeb", "mmra", "scienceqa"}
+    assert {name for name in names if name.startswith("aro/")} == {
+        "aro/coco_order", "aro/flickr30k_order", "aro/vg_attribution", "aro/vg_relation"
+    }  # fmt: skip
