@@ -1,4 +1,6 @@
+import errno
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from vlft.errors import EvaluationError
+from vlft.errors import EvaluationError, RunDirectoryError
 from vlft.results import (
     Interval,
     Metric,
@@ -15,6 +17,7 @@ from vlft.results import (
     RankingKey,
     Result,
     Sample,
+    file_stem,
     protocol_differences,
     rank_together,
     read_result,
@@ -84,6 +87,52 @@ def test_a_limited_result_does_not_take_the_place_of_a_full_one(tmp_path):
     assert full != limited
     assert len(read_samples(tmp_path / str(read_result(full).samples_file))) == 2
     assert len(read_samples(tmp_path / str(read_result(limited).samples_file))) == 1
+
+
+def test_a_full_disk_leaves_the_older_result_as_it_was(tmp_path, monkeypatch):
+    path = write_result(tmp_path, a_result(), SAMPLES)
+    write_text = Path.write_text
+
+    def full(self, text, **options):
+        if self.name.endswith(".json.part"):
+            write_text(self, text[:10], **options)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_text(self, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(RunDirectoryError, match="no room on the disk"):
+        write_result(tmp_path, a_result(), SAMPLES[:1])
+    assert read_samples(path.with_name(str(read_result(path).samples_file))) == SAMPLES
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_result_without_samples_leaves_no_older_ones(tmp_path):
+    write_result(tmp_path, a_result(), SAMPLES)
+    path = write_result(tmp_path, a_result(), [])
+    assert [*tmp_path.iterdir()] == [path]
+    assert read_result(path).samples_file is None
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x:a=1", "x:a=-1"),
+        ("x:data.path=a/b.jsonl", "x:data.path=a-b.jsonl"),
+        ("x:prompt_format=a {label}", "x:prompt_format=a (label)"),
+        ("a/b", "a-b"),
+        ("x:a=", "x:a"),
+        ("ü", "ö"),
+    ],
+)
+def test_different_benchmarks_have_different_files(names):
+    stems = {file_stem(name) for name in names}
+    assert len(stems) == 2
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", stem) for stem in stems)
+
+
+def test_plain_names_are_plain_file_names():
+    assert file_stem("scenes/retrieval", limited=True) == "scenes-retrieval.limited"
+    assert file_stem("custom/vqa:metric=anls") == "custom-vqa-metric-anls"
 
 
 def test_an_interrupted_write_leaves_no_result_without_its_samples(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,8 +75,7 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         write(part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -85,6 +84,30 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a text file so that it appears complete or not at all."""
     replace_file(path, lambda part: _write(part, text))
+
+
+def replace_texts(texts: Mapping[Path, str]) -> None:
+    """Write text files that belong together, under their names only when all are on the disk.
+
+    The last one is away while the others change: while it can be read, it belongs to them.
+    """
+    parts = {path: path.with_name(f".{path.name}.part") for path in texts}
+    try:
+        for path, part in parts.items():
+            _write(part, texts[path])
+            _sync(part)
+        [*_, last] = texts
+        last.unlink(missing_ok=True)
+        for path, part in parts.items():
+            part.replace(path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,27 +9,30 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from vlft.disk import replace_text, tell_full_disk
+from vlft.disk import replace_text, replace_texts, tell_full_disk
 from vlft.errors import EvaluationError
 from vlft.results.records import SCHEMA_VERSION, Record, Result, Sample
 
 LONGEST_STEM = 160
 """Characters of a result's file name before its endings; file systems take 255 bytes in all."""
 
+PLAIN = re.compile(r"\w[\w.]*(/\w[\w.]*)*(:[\w.]+=[\w.]+)*", re.ASCII)
+"""Names, with or without values, that a file name tells apart: ``a=-1`` would look like ``a=1``."""
+
 
 def file_stem(benchmark: str, *, limited: bool = False) -> str:
     """Return the name of a benchmark's files without ``.json`` and ``.samples.jsonl``.
 
     A limited result has a name of its own, so that it never takes the place of a full one. A name
-    that is too long for a file system, or whose letters a file name does not show, ends with a hash
-    of the whole.
+    that is too long for a file system, or that others would look like, ends with a hash of the
+    whole.
 
     Args:
         benchmark: Name of the benchmark, such as ``scenes/retrieval``.
         limited: Whether only a part of it was measured.
     """
     stem = re.sub(r"[^A-Za-z0-9_.]+", "-", benchmark).strip("-")
-    if len(stem) > LONGEST_STEM or not benchmark.isascii():
+    if len(stem) > LONGEST_STEM or not PLAIN.fullmatch(benchmark):
         digest = sha256(benchmark.encode()).hexdigest()[:12]
         stem = f"{stem[: LONGEST_STEM - len(digest) - 1].rstrip('-')}-{digest}"
     return f"{stem}.limited" if limited else stem
@@ -39,6 +42,7 @@ def write_result(folder: Path, result: Result, samples: Sequence[Sample]) -> Pat
     """Write a result and its samples, replacing an older result of the same benchmark.
 
     Each file appears complete or not at all, the result last: one that can be read has its samples.
+    Where there is no room for both, the older result stays.
 
     Args:
         folder: Such as ``runs/mine/results``; made when missing.
@@ -47,17 +51,23 @@ def write_result(folder: Path, result: Result, samples: Sequence[Sample]) -> Pat
 
     Returns:
         The result's path.
+
+    Raises:
+        RunDirectoryError: The disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     limited = result.protocol.ranking_key.coverage == "limited"
     name = file_stem(result.benchmark, limited=limited)
-    path = folder / f"{name}.json"
-    path.unlink(missing_ok=True)
+    path, listed = folder / f"{name}.json", folder / f"{name}.samples.jsonl"
+    texts = {}
     if samples:
-        lines = "".join(f"{sample.model_dump_json()}\n" for sample in samples)
-        _replace(folder / f"{name}.samples.jsonl", lines)
-        result = result.model_copy(update={"samples_file": f"{name}.samples.jsonl"})
-    _replace(path, result.model_dump_json(indent=2) + "\n")
+        texts[listed] = "".join(f"{sample.model_dump_json()}\n" for sample in samples)
+        result = result.model_copy(update={"samples_file": listed.name})
+    texts[path] = result.model_dump_json(indent=2) + "\n"
+    with tell_full_disk(folder, what=path.name):
+        replace_texts(texts)
+    if not samples:
+        listed.unlink(missing_ok=True)
     return path
 
 
@@ -76,7 +86,8 @@ def write_export(path: Path, content: Any) -> Path:
         The path of what was written.
     """
     export = path.with_name(f"{path.name.removesuffix('.json')}{REPORT_ENDING}")
-    _replace(export, json.dumps(content, indent=2) + "\n")
+    with tell_full_disk(export.parent, what=export.name):
+        replace_text(export, json.dumps(content, indent=2) + "\n")
     return export
 
 
@@ -136,9 +147,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise EvaluationError(f"{path} cannot be read ({type(error).__name__})") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that it appears complete or not at all."""
-    with tell_full_disk(path.parent, what=path.name):
-        replace_text(path, text)
