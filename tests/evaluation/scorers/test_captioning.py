@@ -142,7 +142,7 @@ BAD = {
     "no id": (lambda rows: [{"caption": "a"}, *rows[1:]], "row 1: found no `id`"),
     "an id that is no whole number": (
         lambda rows: [rows[0] | {"image_id": 0.0}, *rows[1:]],
-        "row 1: found no `id`",
+        "is 0.0, expected a text or a whole number",
     ),
     "scores": (
         lambda rows: [{"image_id": 0, "scores": [1.0, 2.0]}, *rows[1:]],
