@@ -6,6 +6,7 @@ from vlft.errors import EvaluationError, RecipeError, UnknownNameError
 from vlft.evaluation import asking, mmeb_members, mmra_prompts
 from vlft.evaluation.benchmark import (
     benchmark_names,
+    described,
     load_benchmark,
     load_suite,
     suite_names,
@@ -134,11 +135,32 @@ def test_a_file_of_ones_own_is_read(declare):
     assert load_suite(declare(DECLARATION)) == (spec,)
 
 
-def test_an_unknown_name_names_the_nearest_and_all():
+def test_an_unknown_name_names_the_nearest_and_where_all_are():
     with pytest.raises(
-        UnknownNameError, match=r"Did you mean 'scenes/retrieval'\? Available: aro, aro/coco_order"
+        UnknownNameError, match=r"Did you mean 'scenes/retrieval'\? `vlft list benchmarks`"
     ):
         load_suite("scene/retrieval")
+
+
+def test_a_suite_of_ones_own_names_files_beside_it_and_shipped_ones(tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: scenes/retrieval\nexpected_n: 3\n")
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("description: Mine.\nbenchmarks: [mine.yaml, scenes/question_answering]\n")
+    mine, shipped = load_suite(str(suite))
+    assert (mine.name, mine.expected_n) == ("mine", 3)
+    assert mine.scorer == load_benchmark("scenes/retrieval").scorer
+    assert shipped == load_benchmark("scenes/question_answering")
+
+
+@pytest.mark.parametrize("name", ["aro", "suites/aro", "eval/suites/aro.yaml"])
+def test_a_shipped_suite_goes_by_its_name_and_its_place(name):
+    assert load_suite(name) == load_suite("aro")
+    assert len(load_suite(name)) == 4
+
+
+def test_all_that_is_shipped_says_what_it_is():
+    assert all(described(name).endswith(".") for name in benchmark_names())
+    assert all(described(f"suites/{name}").endswith(".") for name in suite_names())
 
 
 def test_overrides_change_the_data_the_revision_and_the_name():

@@ -7,7 +7,7 @@ from peft import LoraConfig, get_peft_model
 from vlft.data import open_dataset
 from vlft.errors import EvaluationError, UnknownNameError
 from vlft.evaluation.benchmark import load_benchmark
-from vlft.evaluation.driver import evaluate, measure, score_samples
+from vlft.evaluation.driver import evaluate, measure, notes_on_revision, score_samples
 from vlft.results import ModelIdentity, rank_together, read_result, read_samples, write_result
 
 NOBODY = ModelIdentity(name="nobody")
@@ -204,6 +204,14 @@ def test_another_number_of_records_than_declared_marks_the_result(oracle, questi
     assert result.protocol.ranking_key.coverage == "limited"
     assert "24 records, and the benchmark declares 25" in result.notes[0]
     assert not run(oracle, questions.model_copy(update={"expected_n": 24})).result.notes
+
+
+def test_data_on_the_hub_without_a_revision_are_told():
+    spec = load_benchmark("custom/vqa", ["data.path=hub:user/name"])
+    (note,) = notes_on_revision(spec)
+    assert "set data.revision to a commit" in note
+    pinned = load_benchmark("custom/vqa", ["data.path=hub:user/name", "data.revision=1a2b3c4"])
+    assert notes_on_revision(pinned) == ()
 
 
 def test_records_with_one_id_are_refused(oracle, questions):

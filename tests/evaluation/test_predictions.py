@@ -144,6 +144,7 @@ def test_two_predictions_for_one_record_are_refused(score):
     [
         ([{"answer": "A"}], r"row 1: found no `id`; there is: answer"),
         ([{"id": 1.0, "answer": "A"}], r"row 1: `id` is 1.0, expected a text or a whole number"),
+        ([{"image_id": 1.0, "caption": "A"}], r"row 1: `image_id` is 1.0, expected a text or a"),
         ([{"id": None, "answer": "A"}], r"row 1: `id` is None"),
         ([{"id": "q0", "answer": True}], "expected one of"),
         ([{"id": "q0", "choice": False}], "expected one of"),

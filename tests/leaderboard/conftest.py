@@ -35,7 +35,8 @@ def make_entry(name="otter", value=0.5, *, low=None, high=None, direction="highe
     interval = None
     if low is not None:
         interval = Span(method="wilson", level=0.95, low=low, high=high)
-    number = Number(name="accuracy", value=value, direction=direction, n=100, interval=interval)
+    n = changes.pop("n", 100)
+    number = Number(name="accuracy", value=value, direction=direction, n=n, interval=interval)
     key = {"made_by": "vlft", "benchmark": "made/up", "metric": "accuracy", "direction": direction}
     fields: dict[str, Any] = {
         "origin": "vlft",
@@ -262,7 +263,7 @@ TRAINED = {
     "dune-wren-ia3": 9_216,
     "ember-vole-base": 0,
     "fjord-newt-pissa": 103_168,
-    "grove-finch-clip-lora": 61_440,
+    "grove-finch-clip-lora": None,  # not on record
     "hazel-mole-clip-full": 1_204_224,
     "iris-toad-clip-base": 0,
 }

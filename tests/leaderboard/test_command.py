@@ -11,7 +11,7 @@ def test_the_command_tells_what_it_wrote_and_what_it_left_out(tmp_path, example,
     (example / "config.json").write_text("{}", encoding="utf-8")
     run([str(example)], out=str(tmp_path / "site"))
     printed = capsys.readouterr()
-    assert "rows: 11, tables: 3, files left out: 2" in printed.out
+    assert "rows: 11, tables: 4, files left out: 2" in printed.out
     assert f"written: {tmp_path / 'site' / 'index.html'}" in printed.out
     assert printed.err.splitlines() == [
         "left out: results/config.json: no result of vlft, no report of MMEB, no result of "

@@ -45,10 +45,26 @@ def test_the_order_of_files_changes_nothing(entry):
         assert tables_of(shuffled) == expected
 
 
-def test_limited_entries_stand_in_the_table_of_the_full_ones_without_a_rank(entry):
-    (table,) = tables_of([entry("full", 0.5), entry("part", 0.9, status="limited")])
-    assert [(row.entry.model.name, row.rank) for row in table.rows] == [("full", 1), ("part", None)]
-    assert not table.rows[1].near_leader
+def test_limited_entries_never_enter_the_table_of_the_full_ones_and_do_not_rank(entry):
+    parts = [entry(name, 0.9, status="limited", low=0.4, high=0.95) for name in ("part", "half")]
+    full, limited = tables_of([parts[0], entry("full", 0.5, low=0.3, high=0.7), parts[1]])
+    assert [(table.limited, names(table.rows)) for table in (full, limited)] == [
+        (False, ["full"]),
+        (True, ["half", "part"]),
+    ]
+    assert full.key == limited.key
+    assert full.differs == limited.differs == ()
+    assert [(row.rank, row.near_leader) for row in limited.rows] == [(None, False), (None, False)]
+    assert limited.note is not None
+    assert "part of the data" in limited.note
+
+
+def test_of_two_parts_none_supersedes_the_other(entry):
+    day = "2026-11-02T00:00:00+00:00"
+    parts = [dated(entry, day, status="limited", n=n) for n in (20, 200)]
+    (table,) = tables_of(parts)
+    assert len(table.rows) == 2
+    assert table.superseded == ()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +141,6 @@ def test_a_result_without_a_date_is_older_than_any_other(entry):
         {"adapter": {"lora_alpha": 16}},
         {"recorded": {"resolution": {"height": 336}}},
         {"recorded": {"visual_tokens_per_image": 144}},
-        {"status": "limited"},
     ],
 )
 def test_models_that_differ_do_not_supersede_each_other(entry, change):

@@ -5,6 +5,7 @@ import pytest
 
 from vlft.errors import EvaluationError
 from vlft.leaderboard.readers import read_results
+from vlft.results import write_export
 
 
 def reasons(found, *, damaged):
@@ -73,7 +74,6 @@ def test_a_file_name_may_hold_any_bytes(tmp_path, result, write):
         ("list.json", [1, 2]),
         ("number.json", 3),
         ("leaderboard.json", {"schema_version": 1, "tables": []}),
-        ("logs/x/about.json", {"protocol": {}, "began": "2026"}),
     ],
 )
 def test_other_json_is_told_but_is_no_damage(tmp_path, name, values):
@@ -83,6 +83,17 @@ def test_other_json_is_told_but_is_no_damage(tmp_path, name, values):
     found = read_results([tmp_path])
     assert list(reasons(found, damaged=False)) == [f"{tmp_path.name}/{name}"]
     assert reasons(found, damaged=True) == {}
+
+
+def test_the_logs_and_exports_of_a_measurement_are_not_even_told(tmp_path, result, write):
+    path = write(tmp_path, result())
+    write_export(path, {"metrics": {}})
+    log = tmp_path / "logs" / "x" / "about.json"
+    log.parent.mkdir(parents=True)
+    log.write_text("{}", encoding="utf-8")
+    found = read_results([tmp_path])
+    assert len(found.entries) == 1
+    assert found.skipped == []
 
 
 def test_results_of_lmms_eval_in_a_folder_called_logs_are_read(tmp_path, lmms_eval_values):

@@ -27,8 +27,8 @@ def test_every_entry_is_a_line_with_all_its_digits(entry):
     assert [(row["status"], row["rank"], row["model"]) for row in rows] == [
         ("ranked", "1", "first"),
         ("ranked", "2", "m"),
-        ("limited", "", "part"),
         ("superseded", "", "m"),
+        ("limited", "", "part"),
         ("not_applicable", "", "lacking"),
     ]
     assert float(rows[0]["value"]) == 0.1 + 0.7

@@ -14,6 +14,9 @@ LISTED = 5
 LONG = 46
 """Characters of a name that has a line of its own."""
 
+SMALLEST = 1e-99
+"""Of p that is shown as it is; an exact test of many samples goes below what a float holds."""
+
 
 def run(
     first: str,
@@ -89,7 +92,7 @@ def _print(found: Mapping[str, Difference], *, groups: bool) -> None:
                 f"{one.second:.4f}",
                 f"{one.difference:+.4f}",
                 f"{one.interval.low:+.4f} to {one.interval.high:+.4f}",
-                f"{one.p:.2g}",
+                f"{one.p:.2g}" if one.p >= SMALLEST else f"< {SMALLEST:g}",
                 f"{one.n}",
             )
         )

@@ -271,7 +271,8 @@ def _specs(wanted: Wanted, folder: Path | None) -> "list[BenchmarkSpec]":
             names, overrides = [declared.suite], [*declared.overrides, *overrides]
     if not names:
         raise EvaluationError(
-            "--benchmark: name one (`vlft list benchmarks`), or set evaluation.suite in the recipe"
+            "--benchmark: name one (`vlft list benchmarks`, `vlft list suites`), or set "
+            "evaluation.suite in the recipe"
         )
     specs: dict[str, BenchmarkSpec] = {}
     for spec in (spec for name in names for spec in load_suite(name, overrides)):

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
-from vlft.errors import EvaluationError, UnknownNameError, unknown
+from vlft.errors import EvaluationError, UnknownNameError, near, unknown
 from vlft.evaluation.revision import CONTENT, content_revision
 from vlft.recipe.data import MAX_IMAGE_PIXELS, Scenes
 from vlft.recipe.data.benchmarks import BenchmarkData, GeneratedFiles
@@ -132,6 +132,11 @@ def suite_names() -> list[str]:
     return [name.removeprefix(SUITES) for name in names if name.startswith(SUITES)]
 
 
+def described(name: str) -> str:
+    """Return what a shipped benchmark, or a suite named ``suites/...``, says of itself."""
+    return plain(read_layers(find_shipped("eval", name), "eval"))["description"]
+
+
 def load_benchmark(name_or_path: str, overrides: Sequence[str] = ()) -> BenchmarkSpec:
     """Read a benchmark.
 
@@ -147,7 +152,7 @@ def load_benchmark(name_or_path: str, overrides: Sequence[str] = ()) -> Benchmar
         RecipeError: The file is no YAML, or an override cannot be read.
     """
     path, name = _find(name_or_path)
-    root = read_layers(path)
+    root = read_layers(path, "eval")
     changes = override_layer(overrides)
     held = {parse_override(text)[0]: text for text in overrides}
     if "world" in changes.value or _other_data(changes):
@@ -158,18 +163,38 @@ def load_benchmark(name_or_path: str, overrides: Sequence[str] = ()) -> Benchmar
     return _section(BenchmarkSpec, root, {"name": ":".join([name, *sorted(held.values())])})
 
 
-def load_suite(name: str, overrides: Sequence[str] = ()) -> tuple[BenchmarkSpec, ...]:
+def load_suite(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[BenchmarkSpec, ...]:
     """Read all benchmarks of a suite, or the one benchmark of that name.
+
+    Args:
+        name_or_path: A shipped suite or benchmark, or a YAML file of either.
+        overrides: As for ``load_benchmark``, for each of them.
 
     Raises:
         UnknownNameError: Neither a suite nor a benchmark; names the nearest.
         EvaluationError: A file declares no valid suite or benchmark.
     """
-    if name not in suite_names():
-        return (load_benchmark(name, overrides),)
-    path = find_shipped("eval", f"{SUITES}{name}")
+    name = name_or_path.removeprefix("eval/").removeprefix(SUITES).removesuffix(".yaml")
+    if name in suite_names():
+        path = find_shipped("eval", f"{SUITES}{name}")
+    elif (path := _file(name_or_path)) is None or not _is_suite(path):
+        return (load_benchmark(name_or_path, overrides),)
     suite = _section(Suite, read_yaml(path, shown=shown(path)))
-    return tuple(load_benchmark(benchmark, overrides) for benchmark in suite.benchmarks)
+    beside = [path.parent / benchmark for benchmark in suite.benchmarks]
+    return tuple(
+        load_benchmark(str(file) if _file(file) else benchmark, overrides)
+        for file, benchmark in zip(beside, suite.benchmarks, strict=True)
+    )
+
+
+def _file(path: str | Path) -> Path | None:
+    """Return the path of a YAML file of one's own, if it is one."""
+    path = Path(path)
+    return path if path.suffix in (".yaml", ".yml") and path.is_file() else None
+
+
+def _is_suite(path: Path) -> bool:
+    return "benchmarks" in read_yaml(path, shown=shown(path)).value
 
 
 def _other_data(changes: Node) -> bool:
@@ -182,11 +207,15 @@ def _find(name_or_path: str) -> tuple[Path, str]:
     name = name_or_path.removeprefix("eval/").removesuffix(".yaml")
     if name in benchmark_names():
         return find_shipped("eval", name), name
-    path = Path(name_or_path)
-    if path.suffix == ".yaml" and path.is_file():
+    if (path := _file(name_or_path)) is not None:
         return path, path.stem
     names = [*benchmark_names(), *suite_names()]
-    raise UnknownNameError(unknown("benchmark or suite", name_or_path, names))
+    guess = near(name_or_path.removeprefix(SUITES), names)
+    meant = f" Did you mean {guess!r}?" if guess else ""
+    raise UnknownNameError(
+        f"unknown benchmark or suite {name_or_path!r}.{meant} `vlft list benchmarks` and "
+        "`vlft list suites` show all; of one's own, name the YAML file"
+    )
 
 
 def _section(

@@ -28,6 +28,7 @@ from vlft.evaluation.log import Log, open_log
 from vlft.evaluation.places import placed
 from vlft.evaluation.processes import ALONE, Processes
 from vlft.evaluation.requests import Picture
+from vlft.evaluation.revision import UNPINNED
 from vlft.evaluation.scorer import Scored, Scorer
 from vlft.evaluation.scorers import SCORERS
 from vlft.results import ModelIdentity, Protocol, RankingKey, Result, Sample, file_stem
@@ -178,7 +179,7 @@ def measure(
     result = Result(
         metrics=tuple(scored.metrics),
         groups=scored.groups,
-        notes=(*notes_on_size(spec, size), *scored.notes),
+        notes=(*notes_on_size(spec, size), *notes_on_revision(spec), *scored.notes),
         protocol=protocol,
         model=identity,
         date=predicted.began or began,
@@ -295,6 +296,16 @@ def notes_on_size(spec: BenchmarkSpec, size: int) -> tuple[str, ...]:
     return (
         f"the data have {size} records, and the benchmark declares {spec.expected_n}: the result "
         "is marked as limited",
+    )
+
+
+def notes_on_revision(spec: BenchmarkSpec) -> tuple[str, ...]:
+    """Say that the data may change under the same name, if so."""
+    if spec.dataset_revision != UNPINNED:
+        return ()
+    return (
+        "the data's revision on the Hub is not pinned: results of other days may be on other data; "
+        "set data.revision to a commit",
     )
 
 

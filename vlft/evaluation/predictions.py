@@ -24,6 +24,7 @@ from vlft.errors import EvaluationError, near
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.driver import (
     Evaluated,
+    notes_on_revision,
     notes_on_size,
     ranking_key,
     require_different_ids,
@@ -89,6 +90,7 @@ def score_predictions(
         fitting = matched(predictions, records, spec, partial=partial)
         notes = (*notes_on_size(spec, len(records)), *_left_out(fitting, records, predictions))
         limited = bool(notes)
+        notes = (*notes, *notes_on_revision(spec))
         scored = score_samples([_sample(*one, spec) for one in fitting], spec)
         revision, samples = spec.dataset_revision, scored.samples
     key = ranking_key(spec, via=None, revision=revision, limited=limited)
@@ -317,9 +319,10 @@ def _row(row: Any, number: int) -> Prediction:
         raise EvaluationError(f"{where}: found {type(row).__name__}, expected an object")
     if not any(key in row for key in IDS):
         raise EvaluationError(f"{where}: found no `id`; there is: {', '.join(map(str, row))}")
-    named = next(row[key] for key in IDS if key in row)
+    field = next(key for key in IDS if key in row)
+    named = row[field]
     if not isinstance(named, str | int) or isinstance(named, bool):
-        raise EvaluationError(f"{where}: `id` is {named!r}, expected a text or a whole number")
+        raise EvaluationError(f"{where}: `{field}` is {named!r}, expected a text or a whole number")
     text = next((row[key] for key in TEXTS if key in row), None)
     scores, choice = row.get("scores"), row.get("choice")
     if isinstance(text, str) and scores is None and choice is None:

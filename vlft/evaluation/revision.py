@@ -13,6 +13,9 @@ from vlft.recipe.section import Section
 CONTENT = "content"
 """Value of a benchmark's ``revision`` for one's own files."""
 
+UNPINNED = "unpinned"
+"""Revision of data on the Hub whose section names none."""
+
 
 def content_revision(section: Section) -> str:
     """Return a hash of the files that a data section reads, or the revision that pins a Hub one.
@@ -30,7 +33,7 @@ def content_revision(section: Section) -> str:
             "give a commit or hash as `revision`"
         )
     if path.startswith("hub:"):
-        return str(getattr(section, "revision", None) or "unpinned")
+        return str(getattr(section, "revision", None) or UNPINNED)
     digest = sha256()
     folder = Path(path).expanduser()
     for file in _deciding_files(section, folder) or _files(path):

@@ -51,7 +51,7 @@ class Entry(Record):
     status: Status = "full"
     """Only ``full`` ranks."""
     key: dict[str, str | int | None]
-    """What must be equal before two entries may be ranked together, but for the coverage."""
+    """What must be equal before two entries may be ranked together, beside the status."""
     numbers: tuple[Number, ...]
     """The main one first; none where the benchmark is not applicable."""
     groups: dict[str, tuple[Number, ...]] = Field(default_factory=dict)
@@ -115,8 +115,11 @@ class Table(Record):
     origin: Origin
     key: dict[str, str | int | None]
     """What all its entries have in common."""
+    limited: bool = False
+    """Whether they are limited; then none of them ranks."""
     differs: tuple[str, ...] = ()
-    """Fields of the key in which it differs from other tables of its benchmark and origin."""
+    """Fields of the key in which it differs from other tables of its benchmark, origin and
+    coverage."""
     note: str | None = None
     """What must be known before it is compared with anything."""
     rows: tuple[Row, ...]

@@ -8,8 +8,7 @@ from vlft.leaderboard.samples import beside
 from vlft.results import RankingKey, Result, read_result
 
 COVERAGE = "coverage"
-"""The one field of a ranking key that does not keep results apart here: limited results stand in
-the table of the full ones, without a rank."""
+"""The field of a ranking key that is an entry's status here."""
 
 LIMITED = "a part of the data, or data of another size than the benchmark declares"
 

@@ -1,12 +1,12 @@
 """From entries to tables: what ranks with what, in which order, and what is out of date.
 
-Two entries share a table when every field of their keys is equal; only the coverage may differ.
+Two entries share a table when every field of their keys is equal, the coverage too: results on a
+part of the data, or on data of another size, have a table of their own, and nothing in it ranks.
 Within a table
 
 - the best value has rank 1. Values that are equal to the last bit share a rank, and the next rank
   counts them all: 1, 2, 2, 4
-- limited entries follow without a rank, as does every entry of a table whose metric has no known
-  direction
+- nothing has a rank where the metric has no known direction
 - of several results of one model the newest counts, and the older ones are listed beside it. One
   model is: equal checksum of the weights, equal adapter settings, equal settings of its input. A
   result without a checksum replaces nothing, unless it is the very same result in two files
@@ -25,6 +25,8 @@ SETTINGS = ("resolution", "chat_template", "visual_tokens_per_image")
 ORIGINS: tuple[Origin, ...] = ("vlft", "mmeb_report", "lmms_eval", "published")
 """Order of the tables of a benchmark."""
 
+LIMITED = "each was measured on a part of the data, or on data of another size"
+
 GENERATED = "scenes/"
 """Benchmarks on the generated world; they come last, and are marked."""
 
@@ -37,7 +39,7 @@ def tables_of(entries: Iterable[Entry]) -> tuple[Table, ...]:
     """
     together: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        together[_text(entry.key)].append(entry)
+        together[_text([entry.key, entry.status])].append(entry)
     tables = [_table(group) for group in together.values()]
     tables.sort(key=_place)
     return tuple(_compared(table, tables) for table in tables)
@@ -52,29 +54,25 @@ def ranked(entries: Sequence[Entry]) -> tuple[Row, ...]:
     """Return entries of one table in their order, with ranks.
 
     Args:
-        entries: With equal keys.
+        entries: With equal keys and equal status.
     """
-    direction = entries[0].main.direction
-    sign = 1 if direction == "lower" else -1
-
-    def place(entry: Entry) -> tuple[bool, float, str, str]:
-        limited = entry.status != "full"
-        return (limited, sign * entry.main.value, entry.model.name, entry.file)
-
-    ordered = sorted(entries, key=place)
-    full = [entry for entry in ordered if entry.status == "full"]
-    ranks = _ranks([entry.main.value for entry in full]) if direction is not None else []
+    first = entries[0]
+    sign = 1 if first.main.direction == "lower" else -1
+    ordered = sorted(
+        entries, key=lambda entry: (sign * entry.main.value, entry.model.name, entry.file)
+    )
+    if first.status != "full" or first.main.direction is None:
+        return tuple(Row(rank=None, entry=entry) for entry in ordered)
+    ranks = _ranks([entry.main.value for entry in ordered])
     sharing = Counter(ranks)
-    leaders = [entry for entry, rank in zip(full, ranks, strict=False) if rank == 1]
+    leaders = ordered[: sharing[1]]
     rows = []
-    for index, entry in enumerate(ordered):
-        rank = ranks[index] if index < len(ranks) else None
+    for entry, rank in zip(ordered, ranks, strict=True):
         rows.append(
             Row(
                 rank=rank,
-                tied=rank is not None and sharing[rank] > 1,
-                near_leader=rank is not None
-                and rank > 1
+                tied=sharing[rank] > 1,
+                near_leader=rank > 1
                 and any(_overlap(entry.main.interval, one.main.interval) for one in leaders),
                 entry=entry,
             )
@@ -98,11 +96,19 @@ def newest(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
 def _table(entries: Sequence[Entry]) -> Table:
     kept, old = newest(entries)
     first = entries[0]
+    limited = first.status == "limited"
     note = None
-    if first.main.direction is None:
+    if limited:
+        note = f"no ranks: {LIMITED}"
+    elif first.main.direction is None:
         note = "no ranks: the source does not say which direction is better"
     return Table(
-        origin=first.origin, key=first.key, note=note, rows=ranked(kept), superseded=tuple(old)
+        origin=first.origin,
+        key=first.key,
+        limited=limited,
+        note=note,
+        rows=ranked(kept),
+        superseded=tuple(old),
     )
 
 
@@ -124,7 +130,10 @@ def _identity(entry: Entry) -> str:
     if model.weights is None:
         return _text(entry.model_dump(mode="json", exclude={"file", "samples"}))
     settings = [entry.recorded.get(name) for name in SETTINGS]
-    return _text([model.weights, model.adapter, settings, entry.status])
+    size = (
+        entry.main.n if entry.status == "limited" else None
+    )  # of two parts none replaces the other
+    return _text([model.weights, model.adapter, settings, size])
 
 
 def _age(entry: Entry) -> tuple[float, str]:
@@ -136,24 +145,23 @@ def _age(entry: Entry) -> tuple[float, str]:
     return (-(date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp(), entry.file)
 
 
-def _place(table: Table) -> tuple[bool, bool, str, int, int, str]:
-    size = sum(row.rank is not None for row in table.rows)
+def _place(table: Table) -> tuple[bool, bool, str, int, bool, int, str]:
     return (
         is_generated(table.benchmark),
         table.origin == "lmms_eval",
         table.benchmark,
         ORIGINS.index(table.origin),
-        -size,
+        table.limited,
+        -len(table.rows),
         _text(table.key),
     )
 
 
 def _compared(table: Table, tables: Sequence[Table]) -> Table:
-    """Say in which fields a table differs from others of its benchmark and origin."""
+    """Say in which fields a table differs from others of its benchmark, origin and coverage."""
+    kind = (table.benchmark, table.origin, table.limited)
     others = [
-        other.key
-        for other in tables
-        if (other.benchmark, other.origin) == (table.benchmark, table.origin)
+        other.key for other in tables if (other.benchmark, other.origin, other.limited) == kind
     ]
     differs = tuple(
         name

@@ -61,13 +61,11 @@ def read_results(places: Sequence[Path], *, out: Path | None = None) -> Found:
 
 
 def _read(path: Path, shown: str, found: Found) -> None:
-    """Add what a file holds."""
+    """Add what a file holds; logs and exports of ``vlft eval`` only repeat its results."""
     if path.name == ABOUT and LOGS in path.parts:
-        found.skipped.append(_other(shown, "the log of a measurement"))
         return
     own = path.with_name(f"{path.name.removesuffix(REPORT_ENDING)}.json")
     if path.name.endswith(REPORT_ENDING) and own.is_file():
-        found.skipped.append(_other(shown, f"what {own.name} says, for other tools"))
         return
     try:
         found.entries.extend(_entries(path, shown))

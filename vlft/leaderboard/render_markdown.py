@@ -55,7 +55,8 @@ def link(words: str, target: str) -> str:
 
 def _table(table: Table) -> Iterator[str]:
     heading = f"{table.metric}, {text.arrow(str(table.key['direction']))}"
-    yield f"### {escape(heading)} ({escape(text.ORIGINS[table.origin])})"
+    limited = ", limited" if table.limited else ""
+    yield f"### {escape(heading)} ({escape(text.ORIGINS[table.origin])}{limited})"
     hidden = ("benchmark", "metric", "direction", "made_by")
     protocol = [
         f"{escape(text.label(name))} {'**' if name in table.differs else ''}"

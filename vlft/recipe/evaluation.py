@@ -9,7 +9,8 @@ class EvaluationSection(Section):
     """Which suite is run, when, and which number picks the best checkpoint."""
 
     suite: str | None = None
-    """A benchmark or suite of ``eval/`` (``vlft list benchmarks``), run on saved checkpoints."""
+    """A benchmark or suite of ``eval/`` (``vlft list benchmarks``, ``vlft list suites``), run on
+    saved checkpoints."""
     overrides: tuple[str, ...] = ()
     """Values that win over the benchmark's file, as on the command line of ``vlft eval``:
     ``[data.path=held_out.jsonl]``."""

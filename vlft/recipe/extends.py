@@ -5,17 +5,21 @@ from pathlib import Path
 
 from vlft.errors import RecipeError, UnknownNameError
 from vlft.recipe.origins import Node, merge, plain
-from vlft.recipe.shipped import find_shipped
+from vlft.recipe.shipped import Kind, find_shipped
 from vlft.recipe.yaml_file import flow, read_yaml
 
 
-def read_layers(path: Path) -> Node:
-    """Read a recipe file and everything that it extends into one tree, without ``extends``.
+def read_layers(path: Path, kind: Kind = "recipes") -> Node:
+    """Read a file and everything that it extends into one tree, without ``extends``.
+
+    Args:
+        path: A recipe or a benchmark.
+        kind: Which it is: shipped files of this kind may be extended by their names.
 
     Raises:
         RecipeError: A file cannot be read, a base does not exist, or a file extends itself.
     """
-    return _read(path.resolve(), ())
+    return _read(path.resolve(), (), kind)
 
 
 def shown(path: Path) -> str:
@@ -24,7 +28,7 @@ def shown(path: Path) -> str:
     return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
 
 
-def _read(path: Path, chain: tuple[Path, ...]) -> Node:
+def _read(path: Path, chain: tuple[Path, ...], kind: Kind) -> Node:
     node = read_yaml(path, shown=shown(path))
     extends = node.value.get("extends")
     own = Node({key: child for key, child in node.value.items() if key != "extends"}, node.origin)
@@ -33,11 +37,11 @@ def _read(path: Path, chain: tuple[Path, ...]) -> Node:
     chain = (*chain, path)
     merged: Node | None = None
     for name in _base_names(extends):
-        base = _base_path(name, extends, path)
+        base = _base_path(name, extends, path, kind)
         if base in chain:
             cycle = " -> ".join(shown(link) for link in (*chain[chain.index(base) :], base))
             raise RecipeError(f"{extends.origin}: extends in a circle: {cycle}; remove one of them")
-        layer = _read(base, chain)
+        layer = _read(base, chain, kind)
         merged = layer if merged is None else merge(merged, layer)
     if merged is None or not own.value:
         return merged or own
@@ -55,13 +59,13 @@ def _base_names(extends: Node) -> list[str]:
     return names
 
 
-def _base_path(name: str, extends: Node, path: Path) -> Path:
-    """A file relative to the one that names it; else a shipped recipe."""
+def _base_path(name: str, extends: Node, path: Path, kind: Kind) -> Path:
+    """A file relative to the one that names it; else a shipped one."""
     beside = (path.parent / name).resolve()
     if beside.is_file():
         return beside
     try:
-        return find_shipped("recipes", name).resolve()
+        return find_shipped(kind, name).resolve()
     except UnknownNameError as error:
         raise RecipeError(
             f"{extends.origin}: extends = {name}: there is no file {shown(beside)}, and: {error}"
