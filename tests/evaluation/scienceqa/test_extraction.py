@@ -64,3 +64,8 @@ def test_what_is_drawn_depends_on_seed_and_id_alone():
     counts = Counter(drawn)
     assert set(counts) == {0, 1, 2}
     assert all(900 < count < 1100 for count in counts.values())
+
+
+def test_two_letters_are_no_option():
+    assert index_of("AB", 4) is None
+    assert index_of("BC", 4) is None

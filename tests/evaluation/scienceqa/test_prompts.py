@@ -127,19 +127,39 @@ def test_examples_are_joined_by_a_blank_line_and_the_question_is_last():
     ]
 
 
-def test_llava_asks_for_the_letter_after_the_input_of_cqm():
-    assert PROMPT_FORMATS["llava"](problem(choices=["a  ball", "a box"]), ()) == (
+def test_llavas_converter_asks_for_the_letter_after_the_input_of_cqm():
+    assert PROMPT_FORMATS["llava-converted"](problem(choices=["a  ball", "a box"]), ()) == (
         f"Context: N/A\nQuestion: Which is red?\nOptions: (A) a ball (B) a box\n{LETTER}"
     )
 
 
-def test_lmms_eval_writes_an_option_per_line():
-    write = PROMPT_FORMATS["lmms-eval"]
+@pytest.mark.parametrize("name", ["llava", "lmms-eval"])
+def test_llava_and_lmms_eval_write_an_option_per_line_and_a_context_only_where_there_is_one(name):
+    write = PROMPT_FORMATS[name]
     asked = problem(choices=["a  ball", "a box"])
     shown = f"Which is red?\nA. a  ball\nB. a box\n{LETTER}"
     assert write(asked, ()) == shown
     assert write(asked._replace(hint="Look."), ()) == f"Context: Look.\n{shown}"
     assert write(asked._replace(hint="Look.", caption="red"), ()) == f"Context: Look. red\n{shown}"
+    assert write(asked._replace(caption="red"), ()) == f"Context: red\n{shown}"
+
+
+def test_llavas_prompt_on_the_sample_is_the_released_one(shared_data):
+    # llava_test_CQM-A.json of LLaVA-1.5's eval.zip, questions 11 and 26
+    sample = json.loads((shared_data / "scienceqa" / "problems_sample.json").read_text())
+    fields = ("question", "choices", "answer", "hint")
+    found = {
+        key: PROMPT_FORMATS["llava"](Problem(*(sample[key][field] for field in fields)), ())
+        for key in ("11", "26")
+    }
+    assert found["11"].splitlines()[1:] == [
+        *("A. Maryland", "B. New Hampshire", "C. Rhode Island", "D. Vermont"),
+        LETTER,
+    ]
+    first, second, *options = found["26"].splitlines()
+    assert first == "Context: Select the better estimate."
+    assert second == sample["26"]["question"]
+    assert options == ["A. 33 minutes", "B. 33 hours", LETTER]
 
 
 def test_what_a_format_needs_is_what_changes_it():

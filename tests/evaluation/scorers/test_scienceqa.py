@@ -360,7 +360,7 @@ def test_the_six_real_records_are_read_and_asked(real, answers):
     }
     by_id = {sample.id: sample for sample in found.samples}
     texts = [told(prompt) for prompt in model.asked]
-    assert any("(D) 1:3 (E) 3:1" in text for text in texts)
+    assert any("D. 1:3\nE. 3:1" in text for text in texts)
     assert any("text?\nSing, O goddess" in text for text in texts)
     assert by_id["26"].score == 0.0
     scores = official_scores(found.groups)

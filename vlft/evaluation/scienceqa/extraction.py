@@ -66,7 +66,7 @@ DRAWS = frozenset({"official"})
 
 def index_of(letter: str | None, num_choices: int) -> int | None:
     """Return the option that a letter stands for, or None where there is no such option."""
-    place = -1 if not letter else LETTERS[:num_choices].find(letter)
+    place = LETTERS[:num_choices].find(letter) if letter and len(letter) == 1 else -1
     return None if place < 0 else place
 
 

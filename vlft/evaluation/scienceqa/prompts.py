@@ -80,24 +80,27 @@ def official(problem: Problem, shots: Sequence[Problem], prompt_format: str) -> 
     return "\n\n".join([*examples, block(problem, prompt_format, solved=False)])
 
 
-def llava(problem: Problem) -> str:
-    """Write a prompt as LLaVA-1.5 asks: the input of ``CQM``, and for the letter.
+def lettered(problem: Problem) -> str:
+    """Write a prompt as LLaVA-1.5 and lmms-eval ask: hint, question, a line per option, the letter.
 
-    Source: haotian-liu/LLaVA (commit c121f04), llava/eval/model_vqa_science.py with
-    ``--single-pred-prompt``, on llava_test_CQM-A.json.
-    """
-    asked = block(problem, "CQM-A", solved=False).removesuffix("Answer:").rstrip()
-    return f"{asked}\n{INSTRUCTION}"
-
-
-def lmms_eval(problem: Problem) -> str:
-    """Write a prompt as lmms-eval does: hint, question and options as lines, and for the letter.
-
-    Source: EvolvingLMMs-Lab/lmms-eval (commit 75571cf), lmms_eval/tasks/scienceqa.
+    Sources: haotian-liu/LLaVA, ``llava_test_CQM-A.json`` as released for LLaVA-1.5 (in its
+    ``eval.zip``), asked by llava/eval/model_vqa_science.py (commit c121f04) with
+    ``--single-pred-prompt``; EvolvingLMMs-Lab/lmms-eval (commit 75571cf),
+    lmms_eval/tasks/scienceqa.
     """
     context = problem.context if problem.caption else problem.hint
     shown = [f"Context: {context}"] if context else []
     return with_choices([*shown, problem.question], problem.choices)
+
+
+def llava_converted(problem: Problem) -> str:
+    """Write a prompt as LLaVA's converter does: the input of ``CQM``, and for the letter.
+
+    The file that it writes has the name of the released one, and another layout. Source:
+    haotian-liu/LLaVA (commit c121f04), scripts/convert_sqa_to_llava.py.
+    """
+    asked = block(problem, "CQM-A", solved=False).removesuffix("Answer:").rstrip()
+    return f"{asked}\n{INSTRUCTION}"
 
 
 def _without_examples(
@@ -107,8 +110,12 @@ def _without_examples(
     return write(problem)
 
 
-PLAIN: dict[str, Callable[[Problem], str]] = {"llava": llava, "lmms-eval": lmms_eval}
-"""Formats without examples."""
+PLAIN: dict[str, Callable[[Problem], str]] = {
+    "llava": lettered,
+    "lmms-eval": lettered,
+    "llava-converted": llava_converted,
+}
+"""Formats without examples. ``llava`` and ``lmms-eval`` are one text under the names of both."""
 
 PROMPT_FORMATS: dict[str, Callable[[Problem, Sequence[Problem]], str]] = {
     **{name: partial(official, prompt_format=name) for name in OFFICIAL},
