@@ -225,3 +225,13 @@ def test_a_file_that_is_not_there_is_named(data, tmp_path):
     spec = load_benchmark("custom/multiple_choice", [f"data.path={data}"])
     with pytest.raises(EvaluationError, match=r"--predictions: .*gone.json cannot be read"):
         score_predictions(tmp_path / "gone.json", spec)
+
+
+def test_a_policy_of_texts_needs_texts(score):
+    rows = [{"id": f"q{number}", "scores": [3, 2, 1]} for number in range(4)]
+    with pytest.raises(
+        EvaluationError, match=r"--policy bogus says how texts are read, and the fi"
+    ):
+        score(rows, policy="bogus")
+    with pytest.raises(EvaluationError, match=r"holds scores or indices: leave it out$"):
+        score([{"id": "q0", "choice": 1}], policy="option", partial=True)

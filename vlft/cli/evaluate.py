@@ -169,7 +169,10 @@ def score(
     specs = _specs(wanted, None)
     if len(specs) != 1:
         names = ", ".join(spec.name for spec in specs)
-        raise EvaluationError(f"--predictions: a file belongs to one benchmark, not to {names}")
+        raise EvaluationError(
+            f"--predictions: a file belongs to one benchmark, not to {names}: name one of them "
+            "with --benchmark"
+        )
     done = score_predictions(
         Path(predictions),
         specs[0],

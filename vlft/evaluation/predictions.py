@@ -82,17 +82,19 @@ def score_predictions(
         scored, revision, limited = reported.scored, "as reported", not reported.complete
         identity = identity.model_copy(update={"name": name or reported.name or str(path)})
     else:
+        predictions = parsed(content, spec, policy)
         if policy not in (None, *FILE_POLICIES):
+            _require_use(policy, predictions, spec)
             spec = spec.model_copy(update={"extraction": policy})
         spec = placed(spec, data)
         records = _records(spec)
-        predictions = parsed(content, spec, policy)
         fitting = matched(predictions, records, spec, partial=partial)
         notes = (*notes_on_size(spec, len(records)), *_left_out(fitting, records, predictions))
         limited = bool(notes)
         notes = (*notes, *notes_on_revision(spec))
         scored = score_samples([_sample(*one, spec) for one in fitting], spec)
         revision, samples = spec.dataset_revision, scored.samples
+        spec = spec.model_copy(update={"extraction": _extraction(fitting, spec)})
     key = ranking_key(spec, via=None, revision=revision, limited=limited)
     result = Result(
         metrics=tuple(scored.metrics),
@@ -107,6 +109,36 @@ def score_predictions(
         seconds=perf_counter() - start,
     )
     return Evaluated(result, list(samples))
+
+
+def _require_use(
+    policy: str | None, predictions: Sequence[Prediction], spec: BenchmarkSpec
+) -> None:
+    """Refuse a policy that has nothing to read: the result would be named after it.
+
+    Raises:
+        EvaluationError: The file holds no texts.
+    """
+    ours = scorer_of(spec).score_policies
+    known = policy == spec.extraction or policy in ours
+    if not known and all(one.text is None for one in predictions):
+        other = f", or name {' or '.join(sorted(ours))}" if ours else ""
+        raise EvaluationError(
+            f"--policy {policy} says how texts are read, and the file holds scores or indices: "
+            f"leave it out{other}"
+        )
+
+
+def _extraction(fitting: Sequence[tuple[Record, Prediction]], spec: BenchmarkSpec) -> str:
+    """Return how predictions became answers: what was not read as text does not rank with texts."""
+    if spec.extraction == "none" or spec.extraction in scorer_of(spec).score_policies:
+        return spec.extraction
+    ways = {"text": spec.extraction, "scores": "highest score", "choice": "index as recorded"}
+    return " and ".join(
+        way
+        for field, way in ways.items()
+        if any(getattr(one, field) is not None for _, one in fitting)
+    )
 
 
 FILE_POLICIES = ("results", "outputs")

@@ -54,8 +54,10 @@ IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".t
 
 def _deciding_files(section: Section, folder: Path) -> list[Path]:
     """Return the files that say what a known layout holds; none for other layouts."""
-    if isinstance(section, ScienceQA) and folder.is_dir():
-        files = [folder / "problems.json", folder / "pid_splits.json"]
+    if isinstance(section, ScienceQA) and (folder.is_dir() or folder.suffix == ".json"):
+        # The splits lie beside the problems, whichever of file and folder is named.
+        problems = folder / "problems.json" if folder.is_dir() else folder
+        files = [problems, problems.with_name("pid_splits.json")]
         if section.captions is not None:
             files.append(Path(section.captions).expanduser())
         return [file for file in files if file.is_file()]

@@ -62,6 +62,7 @@ class Scorer:
         export: A result as somebody else's tools take it, to be written as JSON beside it, or None
             where they take no such result.
         settings: What a benchmark's ``settings`` may hold.
+        score_policies: Values of ``extraction`` that read scores, and no texts.
     """
 
     requires: tuple[type, ...]
@@ -75,6 +76,7 @@ class Scorer:
     report: Callable[[Any, BenchmarkSpec], "Report | None"] | None = None
     export: Callable[[Result], Any] | None = None
     settings: type[Section] = NoSettings
+    score_policies: frozenset[str] = frozenset()
 
 
 class Prediction(NamedTuple):

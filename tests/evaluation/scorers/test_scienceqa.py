@@ -543,6 +543,33 @@ def test_an_unknown_policy_names_the_nearest(score, small):
         score(official_file(small("test")), policy="lava")
 
 
+def test_scores_are_read_by_no_policy_of_texts(score, small):
+    rows = [
+        {"id": record.id, "scores": [1.0] * len(record.meta["choices"])}
+        for record in records_of(small("test"))
+    ]
+    done = score(rows, suffix="jsonl", policy="letter-logprob")
+    assert done.result.protocol.ranking_key.extraction == "letter-logprob"
+    with pytest.raises(EvaluationError, match=r"leave it out, or name letter-logprob"):
+        score(rows, suffix="jsonl", policy="official")
+
+
+def test_how_answers_were_found_stands_in_the_ranking_key(score, small):
+    first, second, third = [record.id for record in records_of(small("test"))][:3]
+    size = len(records_of(small("test"))[1].meta["choices"])
+    text, choice = {"id": first, "answer": "A"}, {"id": third, "choice": 0}
+    scores = {"id": second, "scores": [1.0] * size}
+
+    def key(*rows):
+        done = score(list(rows), suffix="jsonl", partial=True)
+        return done.result.protocol.ranking_key.extraction
+
+    assert key(text) == "llava"
+    assert key(scores) == "highest score"
+    assert key(choice) == "index as recorded"
+    assert key(choice, text) == "llava and index as recorded"
+
+
 def test_ids_that_do_not_fit_are_errors_unless_partial(score, small):
     content = official_file(small("test"))
     (gone, index) = next(iter(content["results"].items()))
@@ -590,6 +617,12 @@ def test_the_official_run_has_the_published_digits(unchecked, tmp_path):
     assert official_scores(done.result.groups)["Avg"] == "75.17"
     assert done.result.protocol.ranking_key.coverage == "full"
     assert "SOC has 0 questions, not 889" in done.result.notes[0]
+
+
+def test_the_folder_and_its_problems_are_the_same_data(folder):
+    spec = declared("test")
+    there = str(folder / "problems.json")
+    assert placed(spec, str(folder)).dataset_revision == placed(spec, there).dataset_revision
 
 
 def test_captions_count_in_the_revision_only_where_they_are_shown(folder, tmp_path):

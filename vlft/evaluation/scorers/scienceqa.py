@@ -247,6 +247,7 @@ SCIENCEQA = Scorer(
     from_choice=from_choice,
     official=predictions_of,
     settings=ScienceQASettings,
+    score_policies=frozenset({LETTER_LOGPROB}),
 )
 SCIENCEQA_LIKELIHOOD = Scorer(
     requires=(Scores,),
@@ -257,4 +258,5 @@ SCIENCEQA_LIKELIHOOD = Scorer(
     from_choice=from_choice,
     official=predictions_of,
     settings=ScienceQASettings,
+    score_policies=frozenset({LETTER_LOGPROB}),
 )
