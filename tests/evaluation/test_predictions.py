@@ -235,3 +235,5 @@ def test_a_policy_of_texts_needs_texts(score):
         score(rows, policy="bogus")
     with pytest.raises(EvaluationError, match=r"holds scores or indices: leave it out$"):
         score([{"id": "q0", "choice": 1}], policy="option", partial=True)
+    with pytest.raises(EvaluationError, match=r"4 of 4 records have no prediction"):
+        score([], policy="option")

@@ -121,7 +121,7 @@ def _require_use(
     """
     ours = scorer_of(spec).score_policies
     known = policy == spec.extraction or policy in ours
-    if not known and all(one.text is None for one in predictions):
+    if predictions and not known and all(one.text is None for one in predictions):
         other = f", or name {' or '.join(sorted(ours))}" if ours else ""
         raise EvaluationError(
             f"--policy {policy} says how texts are read, and the file holds scores or indices: "

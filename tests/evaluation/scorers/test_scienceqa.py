@@ -552,6 +552,10 @@ def test_scores_are_read_by_no_policy_of_texts(score, small):
     assert done.result.protocol.ranking_key.extraction == "letter-logprob"
     with pytest.raises(EvaluationError, match=r"leave it out, or name letter-logprob"):
         score(rows, suffix="jsonl", policy="official")
+    both = [row | {"answer": "A"} for row in rows]
+    for policy in (None, "official", "llava"):
+        with pytest.raises(EvaluationError, match=r"expected one of `answer` .*, `scores`"):
+            score(both, suffix="jsonl", policy=policy)
 
 
 def test_how_answers_were_found_stands_in_the_ranking_key(score, small):

@@ -20,6 +20,7 @@ UNREAD = -1
 
 _IDS = ("question_id", "id")
 _TEXTS = ("text", "answer", "output", "prediction")
+_BESIDE = {"scores", "choice"}  # with a text beside them it is not clear what was answered
 
 
 class Output(str):
@@ -83,7 +84,7 @@ def _from_rows(rows: Sequence[Any], policy: str | None) -> list[Prediction] | No
     first = rows[0] if isinstance(rows[0], Mapping) else {}
     text = next((key for key in _TEXTS if isinstance(first.get(key), str)), None)
     named = any(key in first for key in _IDS)
-    if text is None or not named or policy == "results":
+    if text is None or not named or policy == "results" or _BESIDE.intersection(first):
         return None
     if text != "text" and policy is None:
         return None
