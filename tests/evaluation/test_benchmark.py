@@ -194,6 +194,14 @@ def test_a_part_of_the_data_sets_keeps_the_expected_number_of_all():
     assert load_benchmark("mmeb/image", [part, "data.path=mine"]).expected_n is None
 
 
+def test_captions_examples_tags_and_seeds_change_no_number_of_records():
+    shown = load_benchmark("scienceqa/test_official", ["data.captions=mine.json", "data.shots=[a]"])
+    assert shown.expected_n == 4241
+    drawn = ["data.seed=2", "data.tags=mine.jsonl"]
+    assert load_benchmark("aro/coco_order", drawn).expected_n == 25010
+    assert load_benchmark("aro/coco_order", [*drawn, "data.path=mine"]).expected_n is None
+
+
 def test_decoding_alone_keeps_the_expected_number():
     spec = load_benchmark("scenes/question_answering", ["max_new_tokens=2"])
     assert (spec.expected_n, spec.max_new_tokens) == (2048, 2)

@@ -24,8 +24,9 @@ from vlft.recipe.section import Section
 from vlft.recipe.shipped import find_shipped, list_shipped
 from vlft.recipe.yaml_file import read_yaml
 
-PART = {"datasets"}
-"""Fields of a data section that choose among the declared data sets."""
+SAME_SIZE = {"datasets", "captions", "shots", "tags", "seed"}
+"""Fields of a data section after which the data should still have the declared size: what is shown
+with a record, how it is drawn, and which of the declared data sets are taken (a part is marked)."""
 
 SUITES = "suites/"
 REFERENCES = "references/"
@@ -200,7 +201,9 @@ def _is_suite(path: Path) -> bool:
 def _other_data(changes: Node) -> bool:
     """Whether the data are others. A part of the same keeps their size: its result is limited."""
     data = changes.value.get("data")
-    return data is not None and (not isinstance(data.value, dict) or set(data.value) != PART)
+    return data is not None and not (
+        isinstance(data.value, dict) and SAME_SIZE.issuperset(data.value)
+    )
 
 
 def _find(name_or_path: str) -> tuple[Path, str]:
