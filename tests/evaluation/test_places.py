@@ -72,6 +72,17 @@ def test_data_that_are_not_there_say_where_they_belong_and_where_to_get_them(spe
     assert "--data or VLFT_DATA" in text
 
 
+def test_a_folder_without_these_data_says_where_to_get_them(spec, data, tmp_path):
+    (tmp_path / "other" / "aro").mkdir(parents=True)
+    with pytest.raises(EvaluationError, match=r"looked for .*other/scienceqa and .* from the web"):
+        placed(spec, str(tmp_path / "other"))
+    mmeb = load_benchmark("mmeb/image")
+    with pytest.raises(EvaluationError, match=r"hf download TIGER-Lab/MMEB-eval"):
+        placed(mmeb, str(tmp_path / "other"))
+    (tmp_path / "other" / "NIGHTS").mkdir()
+    assert path_of(placed(mmeb, str(tmp_path / "other"))) == str(tmp_path / "other")
+
+
 def test_the_hub_may_be_given(spec):
     found = placed(load_benchmark("custom/vqa", ["data.path=x"]), "hub:user/name@1a2b")
     assert (found.data.path, found.data.revision) == ("hub:user/name", "1a2b")

@@ -14,11 +14,14 @@ from pathlib import Path
 
 from vlft.data import scenes
 from vlft.data.scenes.layouts import write_layout
+from vlft.data.sources.paths import is_saved_folder
 from vlft.disk import cache_folder
 from vlft.errors import EvaluationError
 from vlft.evaluation.benchmark import BenchmarkSpec
-from vlft.recipe.data.benchmarks import GeneratedFiles
+from vlft.recipe.data import ScienceQA
+from vlft.recipe.data.benchmarks import GeneratedFiles, Mmeb
 from vlft.recipe.data.files import HUB
+from vlft.recipe.section import Section
 
 ROOT = "VLFT_DATA"
 """Variable that names the folder of all benchmarks' data."""
@@ -50,7 +53,7 @@ def placed(spec: BenchmarkSpec, given: str | None = None) -> BenchmarkSpec:
     if spec.download is None:
         return spec if given is None else _with(spec, {"path": given})
     candidates = list(_candidates(spec, Path(given or os.environ.get(ROOT, "data")).expanduser()))
-    found = next((one for one in candidates if _exists(str(getattr(one.data, "path", "")))), None)
+    found = next((one for one in candidates if _is_there(one.data)), None)
     if found is not None:
         return found
     looked = " and ".join(dict.fromkeys(str(getattr(one.data, "path", "")) for one in candidates))
@@ -122,5 +125,15 @@ def _with(spec: BenchmarkSpec, values: dict[str, str | None]) -> BenchmarkSpec:
     return spec.model_copy(update={"data": spec.data.model_copy(update=fields)})
 
 
-def _exists(path: str) -> bool:
-    return path.startswith(HUB) or Path(path).exists() or bool(glob.glob(path))  # noqa: PTH207
+def _is_there(section: Section) -> bool:
+    """Whether there are data where a section says; any folder is none for known layouts."""
+    path = str(getattr(section, "path", ""))
+    folder = Path(path)
+    if path.startswith(HUB) or not folder.is_dir():
+        return path.startswith(HUB) or folder.exists() or bool(glob.glob(path))  # noqa: PTH207
+    if isinstance(section, ScienceQA):
+        official = (folder / "problems.json").is_file()
+        return official or is_saved_folder(folder) or any(folder.glob("data/*.parquet"))
+    if isinstance(section, Mmeb):
+        return any((folder / name).is_dir() for name in section.datasets)
+    return True
