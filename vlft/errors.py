@@ -90,6 +90,10 @@ class RecordError(DataError):
         return (_record_error, (type(self), self.reason, self.dataset, self.record_id))
 
 
+class MissingImageError(RecordError):
+    """The image of a record is not there; the message says where it is looked for."""
+
+
 class OverlongError(RecordError):
     """A sample has more tokens than allowed, and cutting text would take what must stay."""
 

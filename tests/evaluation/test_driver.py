@@ -5,6 +5,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from vlft.data import open_dataset
+from vlft.data.scenes.layouts import write_layout
 from vlft.errors import EvaluationError, UnknownNameError
 from vlft.evaluation.benchmark import load_benchmark
 from vlft.evaluation.driver import evaluate, measure, notes_on_revision, score_samples
@@ -244,3 +245,13 @@ def test_progress_is_shown_on_stderr_only_and_can_be_left_out(lively, questions,
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "24/24" in shown.err
+
+
+def test_a_missing_image_says_where_to_get_it(lively, tmp_path):
+    folder = write_layout("aro", tmp_path / "aro", num_samples=12)
+    for path in (folder / "images").glob("*.png"):
+        path.unlink()
+    with pytest.raises(
+        EvaluationError, match=r"record \d+: image not found: .*; get what is missing"
+    ):
+        evaluate(lively("tiny_clip"), load_benchmark("aro/vg_relation"), data=str(folder))

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vlft.data.records import ImageRef, Record, images_of
-from vlft.errors import RecordError
+from vlft.errors import MissingImageError, RecordError
 from vlft.recipe.data import MAX_IMAGE_PIXELS
 
 MAX_PIXELS = MAX_IMAGE_PIXELS
@@ -48,7 +48,7 @@ def open_image(
         image = _open_header(ref, max_pixels)
         return _part(_upright_rgb(image, _name(ref)), ref.box)
     except _BadImageError as error:
-        raise RecordError(str(error), dataset=dataset, record_id=record_id) from error
+        raise error.told(dataset, record_id) from error
 
 
 def _part(image: Image.Image, box: tuple[float, float, float, float] | None) -> Image.Image:
@@ -78,7 +78,7 @@ def check_image(
     try:
         _open_header(ref, max_pixels).close()
     except _BadImageError as error:
-        raise RecordError(str(error), dataset=dataset, record_id=record_id) from error
+        raise error.told(dataset, record_id) from error
 
 
 def image_size(
@@ -101,7 +101,7 @@ def image_size(
             has_exif = image.format != "PNG" or "exif" in image.info
             sideways = has_exif and image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
     except _BadImageError as error:
-        raise RecordError(str(error), dataset=dataset, record_id=record_id) from error
+        raise error.told(dataset, record_id) from error
     return (height, width) if sideways else (width, height)
 
 
@@ -110,6 +110,18 @@ _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 
 class _BadImageError(Exception):
     """What is wrong with an image, before it is known which record it belongs to."""
+
+    kind = RecordError
+
+    def told(self, dataset: str, record_id: str) -> RecordError:
+        """Return the error about the record."""
+        return self.kind(str(self), dataset=dataset, record_id=record_id)
+
+
+class _NoImageError(_BadImageError):
+    """There is no file."""
+
+    kind = MissingImageError
 
 
 def _name(ref: ImageRef) -> str:
@@ -122,7 +134,7 @@ def _file(path: Path, root: Path) -> tuple[Path, int]:
         source = _inside(path, root)
         found = _stat(source)
         if found is None or not stat.S_ISREG(found.st_mode):
-            raise _BadImageError(
+            raise _NoImageError(
                 f"image not found: {str(path)!r}, looked for at {source}; check the path, or set "
                 f"`image_root` (now {root})"
             )

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from vlft.data import open_dataset
 from vlft.data.records import Records
-from vlft.errors import DataError, EvaluationError
+from vlft.errors import DataError, EvaluationError, MissingImageError
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.driver import require_different_ids, scorer_of
 from vlft.evaluation.light import light_record
-from vlft.evaluation.places import placed
+from vlft.evaluation.places import placed, source_of
 
 _TOLD = 3  # problems that are told
 
@@ -45,21 +45,24 @@ def check_data(spec: BenchmarkSpec, data: str | None = None) -> DataCheck:
         revision = spec.dataset_revision
     except (DataError, EvaluationError) as error:
         return DataCheck(spec.name, 0, spec.expected_n, None, (str(error),))
-    problems = list(_problems(records, spec))
+    found = list(_problems(records, spec))
+    problems = [*map(str, found)]
     if spec.expected_n is not None and len(records) != spec.expected_n:
         problems.append(f"found {len(records)} records, and {spec.expected_n} are declared")
     told = (*problems[:_TOLD], *([f"and {len(problems) - _TOLD} more"] * (len(problems) > _TOLD)))
+    if any(isinstance(one, MissingImageError) for one in found):
+        told += source_of(spec)
     return DataCheck(spec.name, len(records), spec.expected_n, revision, told)
 
 
-def _problems(records: Records, spec: BenchmarkSpec) -> Iterator[str]:
+def _problems(records: Records, spec: BenchmarkSpec) -> Iterator[DataError | EvaluationError]:
     """Yield what is wrong with records and images, each image once."""
     found = []
     for index in range(len(records)):
         try:
             found.append(light_record(records, index, max_pixels=spec.max_image_pixels))
         except DataError as error:
-            yield str(error)
+            yield error
     scorer = scorer_of(spec)
     known = set()
     try:
@@ -71,6 +74,6 @@ def _problems(records: Records, spec: BenchmarkSpec) -> Iterator[str]:
                     try:
                         picture.check()
                     except DataError as error:
-                        yield str(error)
+                        yield error
     except EvaluationError as error:
-        yield str(error)
+        yield error

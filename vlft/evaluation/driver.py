@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from vlft.data import open_dataset
 from vlft.data.records import Record, Records, images_of
-from vlft.errors import EvaluationError, pick, unknown
+from vlft.errors import EvaluationError, MissingImageError, pick, unknown
 from vlft.evaluation.answering import ask_all
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.capabilities import capabilities_of
@@ -25,7 +25,7 @@ from vlft.evaluation.identity import (
 )
 from vlft.evaluation.light import light_record
 from vlft.evaluation.log import Log, open_log
-from vlft.evaluation.places import placed
+from vlft.evaluation.places import placed, source_of
 from vlft.evaluation.processes import ALONE, Processes
 from vlft.evaluation.requests import Picture
 from vlft.evaluation.revision import UNPINNED
@@ -99,21 +99,24 @@ def evaluate(
         )
         return Evaluated(result, [])
     spec = placed(spec, data)
-    records = open_dataset(spec.data)
-    tokens = visual_tokens_per_image(backbone, islice(_images(records, spec), FEW))
-    recorded["visual_tokens_per_image"] = tokens
-    return measure(
-        model,
-        spec,
-        records,
-        limit=limit,
-        identity=identity,
-        recorded=recorded,
-        batch_size=batch_size,
-        log_folder=log_folder,
-        processes=processes,
-        progress=progress,
-    )
+    try:
+        records = open_dataset(spec.data)
+        tokens = visual_tokens_per_image(backbone, islice(_images(records, spec), FEW))
+        recorded["visual_tokens_per_image"] = tokens
+        return measure(
+            model,
+            spec,
+            records,
+            limit=limit,
+            identity=identity,
+            recorded=recorded,
+            batch_size=batch_size,
+            log_folder=log_folder,
+            processes=processes,
+            progress=progress,
+        )
+    except MissingImageError as error:
+        raise EvaluationError("; ".join((str(error), *source_of(spec)))) from error
 
 
 def measure(

@@ -63,6 +63,13 @@ def placed(spec: BenchmarkSpec, given: str | None = None) -> BenchmarkSpec:
     )
 
 
+def source_of(spec: BenchmarkSpec) -> tuple[str, ...]:
+    """Return where to get the files of a benchmark, as one line; none for one's own files."""
+    if spec.download is None:
+        return ()
+    return (f"get what is missing: {' '.join(spec.download.split())}",)
+
+
 def written(world: GeneratedFiles) -> Path:
     """Return the folder of generated files, written unless an earlier call did.
 
