@@ -40,6 +40,28 @@ def tell_full_disk(folder: Path, *, what: str, hint: str = "") -> Iterator[None]
         ) from error
 
 
+def writable(folder: Path, *, what: str) -> Path:
+    """Return a folder that can be written to, made when it is missing.
+
+    Args:
+        folder: The folder.
+        what: What is to be written, for the message.
+
+    Raises:
+        RunDirectoryError: It is none.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{what} cannot be written to {folder} ({error.strerror}): name another folder with "
+            "--out"
+        ) from error
+    return folder
+
+
 def is_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that there is no room on a disk.
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,14 @@ def test_data_may_be_given_apart(vlft, held_out, tmp_path, monkeypatch):
         (("run", "other", "--suite", "scenes"), "found 'run' and 'other': name one RUN"),
         (("--predictions", "a", "--suite", "x", "--limit", "3"), "--limit belongs to a RUN"),
         (("--check-data", "--suite", "scenez"), "Did you mean 'scenes'"),
+        (("run", "--benchmark", "mine.yaml"), "mine.yaml is no file (looked at /"),
+        (("run", "--benchmark", "scenes/retrieva.yaml"), "Did you mean 'scenes/retrieval'?"),
+        (
+            ("run", "--benchmark", "custom/vqa", "data={type: question_answering, path: x.csv}"),
+            "command line: data.type: unknown type 'question_answering'. Did you mean "
+            "'question_answer'?",
+        ),
+        (("--predictions", "a", "--suite", "scenes"), "scenes/retrieval and 28 more: name one"),
     ],
 )
 def test_what_does_not_go_together_is_said(vlft, arguments, message):
@@ -89,6 +99,48 @@ def test_what_does_not_go_together_is_said(vlft, arguments, message):
     assert called.status == 2
     assert message in called.err
     assert called.err.count("\n") == 1
+
+
+STARTED = """
+import json, sys
+from vlft.__main__ import main
+sys.argv = ["vlft", *json.loads(sys.argv[1])]
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["eval", "run", "--suite", "scenez"], ("torch",)),
+        (["eval", "--suite", "scenez", "--check-data"], ("torch",)),
+        (["eval", "--suite", "scenes", "--predictions", "x.jsonl"], ("torch",)),
+        (["eval", "--benchmark", "custom/vqa", "--check-data"], ("torch",)),
+        (["compare", "a", "b"], ("torch",)),
+        (["eval", "--benchmark", "mmra/generate", "--check-data"], ("transformers", "peft")),
+        (
+            ["eval", "--benchmark", "mmra/generate", "--predictions", "x.jsonl"],
+            ("transformers", "peft"),
+        ),
+    ],
+)
+def test_what_asks_no_model_starts_fast(vlft, held_out, arguments, heavy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        called = vlft(
+            "eval", f"data.path={held_out}", "--benchmark", "custom/vqa", "--predictions",
+            "said.jsonl", "--out", folder,
+        )  # fmt: skip
+        assert called.status == 0, called.err
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED, json.dumps(arguments)],
+        capture_output=True, text=True, timeout=120, cwd=tmp_path,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert not set(heavy) & set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def test_the_data_are_checked_without_a_model(vlft, held_out):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from vlft.cli.leaderboard import run
-from vlft.errors import EvaluationError, UnknownNameError
+from vlft.errors import EvaluationError, RunDirectoryError, UnknownNameError
 
 
 def test_the_command_tells_what_it_wrote_and_what_it_left_out(tmp_path, example, capsys):
@@ -61,3 +61,11 @@ def test_an_unknown_value_is_answered_with_the_nearest(tmp_path, example):
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(EvaluationError, match="is not there"):
         run([str(tmp_path / "none")], out=str(tmp_path / "site"))
+
+
+@pytest.mark.parametrize("samples", ["copy", "none"])
+def test_a_folder_that_cannot_be_written_is_told(tmp_path, example, samples):
+    (tmp_path / "taken").write_text("")
+    for out in ("taken", "taken/below"):
+        with pytest.raises(RunDirectoryError, match=r"cannot be written to .*--out"):
+            run([str(example)], out=str(tmp_path / out), samples=samples)

@@ -1,14 +1,13 @@
 """``vlft eval``: a run, or predictions made elsewhere, on benchmarks, with result files."""
 
-import errno
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vlft.errors import EvaluationError, RunDirectoryError, VlftError
+from vlft.disk import writable
+from vlft.errors import EvaluationError, VlftError
 
 if TYPE_CHECKING:
     from vlft.evaluation.benchmark import BenchmarkSpec
@@ -80,11 +79,6 @@ def run(
             an option belongs to predictions.
         RunDirectoryError: The results cannot be written.
     """
-    from vlft import hub
-    from vlft.evaluation.driver import evaluate
-    from vlft.evaluation.identity import fingerprint, identify
-    from vlft.evaluation.processes import launched
-
     if run_dir is None:
         raise EvaluationError(
             "name what to measure: a run directory, a checkpoint or hub:user/name, or a file of "
@@ -96,9 +90,16 @@ def run(
             f"{given} belongs to --predictions FILE; of a run, change the benchmark "
             "(extraction=NAME) or use --limit"
         )
+    specs = _specs(wanted, None) if wanted.benchmarks else None  # a wrong name is told at once
+
+    from vlft import hub
+    from vlft.evaluation.driver import evaluate
+    from vlft.evaluation.identity import fingerprint, identify
+    from vlft.evaluation.processes import launched
+
     folder = hub.locate(run_dir)
-    specs = _specs(wanted, folder)
-    target = _writable(Path(wanted.out) if wanted.out else folder / "results")
+    specs = specs or _specs(wanted, folder)
+    target = writable(Path(wanted.out) if wanted.out else folder / "results", what="results")
     report = _Report(as_json=wanted.as_json)
     failed = 0
     with launched() as processes:
@@ -155,8 +156,6 @@ def score(
             runs.
         RunDirectoryError: The results cannot be written.
     """
-    from vlft.evaluation.predictions import score_predictions
-
     if run_dir is not None:
         raise EvaluationError(
             f"--predictions scores a file without a model: leave {run_dir!r} out, or name it in "
@@ -168,11 +167,15 @@ def score(
         )
     specs = _specs(wanted, None)
     if len(specs) != 1:
-        names = ", ".join(spec.name for spec in specs)
+        more = f" and {len(specs) - LISTED} more" if len(specs) > LISTED else ""
+        names = ", ".join(spec.name for spec in specs[:LISTED]) + more
         raise EvaluationError(
             f"--predictions: a file belongs to one benchmark, not to {names}: name one of them "
             "with --benchmark"
         )
+
+    from vlft.evaluation.predictions import score_predictions
+
     done = score_predictions(
         Path(predictions),
         specs[0],
@@ -182,7 +185,7 @@ def score(
         name=wanted.name,
     )
     default = Path("results") / Path(predictions).stem
-    target = _writable(Path(wanted.out) if wanted.out else default)
+    target = writable(Path(wanted.out) if wanted.out else default, what="results")
     report = _Report(as_json=wanted.as_json)
     report.add(done.result, *_write(specs[0], done, target))
     report.print()
@@ -205,24 +208,6 @@ def _write(spec: "BenchmarkSpec", done: "Evaluated", folder: Path) -> Iterator[P
         yield write_export(path, content)
 
 
-def _writable(folder: Path) -> Path:
-    """Return a folder that results can be written to, made when missing, before anything is loaded.
-
-    Raises:
-        RunDirectoryError: It is none.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise RunDirectoryError(
-            f"results cannot be written to {folder} ({error.strerror}): name another folder with "
-            "--out"
-        ) from error
-    return folder
-
-
 def _tell(benchmark: str, problem: str) -> None:
     """Say what is wrong with a benchmark, in one line that begins with its name."""
     named = problem.startswith((f"{benchmark}: ", f"{benchmark}, "))
@@ -235,12 +220,18 @@ def check(run_dir: str | None, wanted: Wanted) -> int:
     Raises:
         EvaluationError: No benchmark is named, by the command or by the run's recipe.
     """
-    from vlft import hub
     from vlft.cli.report import text_table
+
+    if wanted.benchmarks or run_dir is None:
+        specs = _specs(wanted, None)
+    else:
+        from vlft import hub
+
+        specs = _specs(wanted, hub.locate(run_dir))
+
     from vlft.evaluation.check import check_data
 
-    folder = None if run_dir is None else hub.locate(run_dir)
-    found = [check_data(spec, wanted.data) for spec in _specs(wanted, folder)]
+    found = [check_data(spec, wanted.data) for spec in specs]
     if wanted.as_json:
         for one in found:
             print(json.dumps(one._asdict()))
@@ -312,15 +303,15 @@ class _Report:
             return
         header = ("benchmark, metric", "value", "95 % interval", "chance", "n")
         print(text_table(header, self._rows))
-        if len(self._written) > WRITTEN_LISTED:
+        if len(self._written) > LISTED:
             folder = self._written[0].parent
             print(f"written: {len(self._written)} files in {folder}")
         else:
             print("\n".join(f"written: {path}" for path in self._written))
 
 
-WRITTEN_LISTED = 3
-"""Files that are named one by one."""
+LISTED = 3
+"""Names of files or benchmarks that are told one by one."""
 
 
 def _rows(result: "Result") -> Iterator[tuple[Any, ...]]:

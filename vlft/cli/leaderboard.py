@@ -33,7 +33,7 @@ def run(
     Raises:
         UnknownNameError: An option has no such value.
         EvaluationError: A place is not there, or holds no result that can be used.
-        RunDirectoryError: The disk is full.
+        RunDirectoryError: The folder cannot be written to, or the disk is full.
     """
     from vlft.leaderboard.samples import How
     from vlft.leaderboard.site import Published, build

@@ -1,17 +1,19 @@
 """Tables of the command line."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vlft.backbones.towers import count_towers
-from vlft.types import Backbone
+if TYPE_CHECKING:
+    from vlft.types import Backbone
 
 
-def tower_table(backbone: Backbone) -> str:
+def tower_table(backbone: "Backbone") -> str:
     """Return a text table of what is trained, tower by tower."""
+    from vlft.backbones.towers import count_towers
+
     rows = []
     for tower in count_towers(backbone):
         share = 100 * tower.trainable / tower.total if tower.total else 0.0

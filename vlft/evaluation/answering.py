@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from vlft.evaluation.capabilities import TEXTS_PER_IMAGE
 from vlft.evaluation.log import Log
 from vlft.evaluation.processes import ALONE, Processes
 from vlft.evaluation.requests import (
+    TEXTS_PER_IMAGE,
     Answer,
     Classify,
     ClassNames,

@@ -212,9 +212,13 @@ def _find(name_or_path: str) -> tuple[Path, str]:
         return find_shipped("eval", name), name
     if (path := _file(name_or_path)) is not None:
         return path, path.stem
-    names = [*benchmark_names(), *suite_names()]
-    guess = near(name_or_path.removeprefix(SUITES), names)
+    guess = near(name.removeprefix(SUITES), [*benchmark_names(), *suite_names()])
     meant = f" Did you mean {guess!r}?" if guess else ""
+    if Path(name_or_path).suffix in (".yaml", ".yml"):
+        raise UnknownNameError(
+            f"{name_or_path} is no file (looked at {Path(name_or_path).absolute()}), nor a "
+            f"benchmark or suite that comes with vlft.{meant}"
+        )
     raise UnknownNameError(
         f"unknown benchmark or suite {name_or_path!r}.{meant} `vlft list benchmarks` and "
         "`vlft list suites` show all; of one's own, name the YAML file"
@@ -245,6 +249,10 @@ def _explain(kind: type[Section], root: Node, details: Mapping[str, Any]) -> str
     if details["type"] == "extra_forbidden":
         known = [field for field in fields if field != "name"]
         return f"{origin}: {name}: {unknown('field', str(keys[-1]), known)}"
+    if details["type"] == "union_tag_invalid":
+        chosen = root.value[keys[0]].value["type"].origin
+        tags = sections_in(BenchmarkData)
+        return f"{chosen}: {name}.type: {unknown('type', details['ctx']['tag'], tags)}"
     if details["type"] == "value_error":
         return f"{origin}: {details['ctx']['error']}"
     if details["type"] == "missing" and name == "data.path":

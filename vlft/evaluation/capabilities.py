@@ -30,13 +30,11 @@ from vlft.evaluation.prompts import (
     image_markup,
     ordered_images,
 )
+from vlft.evaluation.requests import TEXTS_PER_IMAGE
 from vlft.objectives.language_modeling import token_losses
 from vlft.types import Backbone, Likelihood, Prompt
 
 Item = TypeVar("Item")
-
-TEXTS_PER_IMAGE = 4
-"""Texts that share a batch where one image would: a text tower sees far fewer tokens."""
 
 
 @dataclass(frozen=True)

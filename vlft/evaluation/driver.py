@@ -16,13 +16,6 @@ from vlft.data.records import Record, Records, images_of
 from vlft.errors import EvaluationError, MissingImageError, pick, unknown
 from vlft.evaluation.answering import ask_all
 from vlft.evaluation.benchmark import BenchmarkSpec
-from vlft.evaluation.capabilities import capabilities_of
-from vlft.evaluation.identity import (
-    fingerprint,
-    identify,
-    recorded_facts,
-    visual_tokens_per_image,
-)
 from vlft.evaluation.light import light_record
 from vlft.evaluation.log import Log, open_log
 from vlft.evaluation.places import placed, source_of
@@ -81,6 +74,15 @@ def evaluate(
             there.
         DataError: The data cannot be read.
     """
+    # transformers takes seconds to import, which data and predictions are read without
+    from vlft.evaluation.capabilities import capabilities_of
+    from vlft.evaluation.identity import (
+        fingerprint,
+        identify,
+        recorded_facts,
+        visual_tokens_per_image,
+    )
+
     identity = identity or identify(backbone)
     if identity.weights is None:
         identity = identity.model_copy(update={"weights": fingerprint(backbone.model)})

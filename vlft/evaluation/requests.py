@@ -34,6 +34,10 @@ class once:  # noqa: N801  reads like functools.cached_property
         return value
 
 
+TEXTS_PER_IMAGE = 4
+"""Texts that share a batch where one image would: a text tower sees far fewer tokens."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """An image, and the record that it came with.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from vlft.disk import replace_text, tell_full_disk
+from vlft.disk import replace_text, tell_full_disk, writable
 from vlft.errors import EvaluationError, RecipeError
 from vlft.leaderboard.entries import Entry, Leaderboard, Skipped
 from vlft.leaderboard.published import beside, noted, references_in
@@ -55,7 +55,7 @@ def build(
     Raises:
         EvaluationError: A place does not exist, there is no result at all, or a published table
             does not fit.
-        RunDirectoryError: The disk is full.
+        RunDirectoryError: The folder cannot be written to, or the disk is full.
     """
     found = read_results(places, out=out)
     if not found.entries:
@@ -63,6 +63,7 @@ def build(
     tables = [] if published == "none" else references_in(references or _shipped_references())
     if published == "matching":
         tables = beside(tables, found.entries)
+    writable(out, what="the leaderboard")
     entries = [linked(entry, out, samples) for entry in found.entries]
     board = leaderboard([*entries, *tables], found.skipped)
     names = {one.benchmark for one in (*board.tables, *board.not_applicable)}
@@ -72,7 +73,6 @@ def build(
         "leaderboard.md": render_markdown(board),
         "index.html": render_html(board, descriptions(names)),
     }
-    out.mkdir(parents=True, exist_ok=True)
     with tell_full_disk(out, what="the leaderboard"):
         for name, content in contents.items():
             replace_text(out / name, content)
