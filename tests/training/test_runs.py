@@ -359,5 +359,5 @@ def test_skipped_records_are_listed(train, tmp_path):
         "training.max_steps=2",
     )
     (skipped,) = read_listing(run_dir / "skipped_records.jsonl")
-    assert (skipped.record_id, skipped.kind) == ("r5", "RecordError")
+    assert (skipped.record_id, skipped.kind) == ("r5", "MissingImageError")
     assert "image not found: 'gone.png'" in skipped.reason
