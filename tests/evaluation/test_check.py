@@ -66,3 +66,17 @@ def test_data_that_are_not_there_are_told_with_what_to_do(tmp_path):
     assert (found.n, found.revision) == (0, None)
     assert "its data are not there: looked for" in found.problems[0]
     assert "Google Drive" in found.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"scorer": "scienceq"}, "unknown scorer 'scienceq'. Did you mean 'scienceqa'?"),
+        ({"prompt_format": "llama"}, "unknown prompt_format 'llama'. Did you mean 'llava'?"),
+        ({"settings": {"contexts": "image"}}, "settings: unknown field 'contexts'. Did you mean"),
+    ],
+)
+def test_a_mistake_in_the_declaration_is_one_of_the_problems(scienceqa, changes, problem):
+    found = check_data(spec_of("scienceqa/test", expected_n=8, **changes), str(scienceqa))
+    assert problem in found.problems[0]
+    assert found.n == 8
