@@ -233,6 +233,16 @@ def test_names_that_do_not_exist_are_refused(oracle, questions, field, value, me
         run(oracle, questions.model_copy(update={field: value}))
 
 
+def test_settings_that_the_scorer_does_not_know_are_refused_and_no_lack_of_the_model(
+    oracle, lively, questions
+):
+    spec = questions.model_copy(update={"settings": {"macro_min_cases": 25}})
+    with pytest.raises(EvaluationError, match="settings: unknown field 'macro_min_cases'"):
+        run(oracle, spec)
+    with pytest.raises(EvaluationError, match="settings: unknown field 'macro_min_cases'"):
+        evaluate(lively("tiny_clip"), spec, progress=False)
+
+
 def test_the_main_metric_comes_first(oracle, questions):
     result, _ = run(oracle, questions.model_copy(update={"metric": "not_an_option"}))
     assert [metric.name for metric in result.metrics] == ["not_an_option", "accuracy"]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from vlft.data import open_dataset
 from vlft.data.records import Records
-from vlft.errors import DataError, EvaluationError, MissingImageError
+from vlft.errors import DataError, EvaluationError, MissingImageError, UnknownNameError, VlftError
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.driver import require_different_ids, scorer_of
 from vlft.evaluation.light import light_record
@@ -55,7 +55,7 @@ def check_data(spec: BenchmarkSpec, data: str | None = None) -> DataCheck:
     return DataCheck(spec.name, len(records), spec.expected_n, revision, told)
 
 
-def _problems(records: Records, spec: BenchmarkSpec) -> Iterator[DataError | EvaluationError]:
+def _problems(records: Records, spec: BenchmarkSpec) -> Iterator[VlftError]:
     """Yield what is wrong with records and images, each image once."""
     found = []
     for index in range(len(records)):
@@ -63,9 +63,9 @@ def _problems(records: Records, spec: BenchmarkSpec) -> Iterator[DataError | Eva
             found.append(light_record(records, index, max_pixels=spec.max_image_pixels))
         except DataError as error:
             yield error
-    scorer = scorer_of(spec)
     known = set()
     try:
+        scorer = scorer_of(spec)
         require_different_ids([record.id for record in found], spec)
         for request in scorer.ask(found, spec, scorer.requires[0]):
             for picture in request.pictures:
@@ -75,5 +75,5 @@ def _problems(records: Records, spec: BenchmarkSpec) -> Iterator[DataError | Eva
                         picture.check()
                     except DataError as error:
                         yield error
-    except EvaluationError as error:
+    except (EvaluationError, UnknownNameError) as error:
         yield error

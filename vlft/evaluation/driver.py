@@ -22,7 +22,7 @@ from vlft.evaluation.places import placed, source_of
 from vlft.evaluation.processes import ALONE, Processes
 from vlft.evaluation.requests import Picture
 from vlft.evaluation.revision import UNPINNED
-from vlft.evaluation.scorer import Scored, Scorer
+from vlft.evaluation.scorer import Scored, Scorer, settings_of
 from vlft.evaluation.scorers import SCORERS
 from vlft.results import ModelIdentity, Protocol, RankingKey, Result, Sample, file_stem
 from vlft.types import Backbone, Classifies, Embeds, EmbedsPrompts, Generates, Scores
@@ -86,6 +86,7 @@ def evaluate(
     identity = identity or identify(backbone)
     if identity.weights is None:
         identity = identity.model_copy(update={"weights": fingerprint(backbone.model)})
+    scorer_of(spec)  # a mistake in the declaration is no lack of the model
     recorded = recorded_facts(backbone, batch_size=batch_size) | dict(facts or {})
     model = capabilities_of(backbone, batch_size=batch_size)
     lacking = _lacking(backbone, model, spec)
@@ -265,8 +266,11 @@ def scorer_of(spec: BenchmarkSpec) -> Scorer:
 
     Raises:
         UnknownNameError: There is no such scorer.
+        EvaluationError: It does not know one of the benchmark's ``settings``.
     """
-    return pick(SCORERS, spec.scorer, kind="scorer")
+    scorer = pick(SCORERS, spec.scorer, kind="scorer")
+    settings_of(spec, scorer.settings)
+    return scorer
 
 
 def require_different_ids(
