@@ -59,8 +59,12 @@ TABLE = _load_table()
 
 def launch_rows() -> list[str]:
     """Return what has a row in the table of launches: methods, and the contrastive loss."""
-    refused = {method for method, _ in TABLE.REFUSED_METHODS}
-    return [*(method for method in TABLE.METHODS if method not in refused), "contrastive"]
+    nowhere = {
+        method
+        for method in TABLE.METHODS
+        if all((method, host) in TABLE.REFUSED_METHODS for host in TABLE.HOSTS)
+    }
+    return [*(method for method in TABLE.METHODS if method not in nowhere), "contrastive"]
 
 
 def page() -> str:

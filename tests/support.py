@@ -87,6 +87,8 @@ class Method:
 
 _LORA = {"type": "lora", "r": 4, "lora_alpha": 8}
 
+_DEHVF = {"type": "dehvf", "groups": 2, "r": 4, "num_learned": 4, "max_images": 2}
+
 METHODS = {
     "lora": Method(_LORA, "LoRA"),
     "dora": Method({**_LORA, "use_dora": True}, "DoRA"),
@@ -98,6 +100,8 @@ METHODS = {
         {"type": "peft", "peft_type": "IA3", "options": {"feedforward_modules": []}}, "IA3"
     ),
     "loha": Method({"type": "peft", "peft_type": "LOHA", "options": {"r": 4}}, "LoHa"),
+    "dehvf": Method(_DEHVF, "DEHVF"),
+    "qdehvf": Method(_DEHVF, "DEHVF on NF4", {"quantization": "nf4"}),
     "full": Method({"type": "full"}, "full"),
     "qdora": Method({**_LORA, "use_dora": True}, "DoRA on int8", {"quantization": "int8"}),
     "qpissa": Method(
@@ -122,6 +126,22 @@ REFUSED_METHODS: dict[tuple[str, str], str] = {
     for host in HOSTS
 }
 """Method and host to a part of the refusal."""
+for _method in ("dehvf", "qdehvf"):
+    for _name, _host in HOSTS.items():
+        if _host.family != "generative" or _name == "tiny_llama":
+            _reason = "dehvf needs a host with a vision tower and a language model of its own"
+        elif _name == "tiny_internvl":
+            _reason = "unknown vision tower that DEHVF can read 'internvl_vision'"
+        else:
+            continue
+        REFUSED_METHODS[_method, _name] = _reason
+
+OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
+    (method, host): {"num_patches": 16}
+    for method in ("dehvf", "qdehvf")
+    for host in ("tiny_qwen2_5_vl", "tiny_qwen2_vl")
+}
+"""Method and host to fields of the adapter that this host needs."""
 
 LAUNCHES = {
     "single": "one GPU",
@@ -141,7 +161,7 @@ REFUSED_LAUNCHES: dict[tuple[str, str], str] = {
 } | {("contrastive", launch): "the host's temperature has no axis" for launch in ZERO3}
 REFUSED_LAUNCHES |= {
     (method, launch): "ZeRO-3 splits weights, and quantized ones cannot be read apart"
-    for method in ("qlora", "int8")
+    for method in ("qlora", "int8", "qdehvf")
     for launch in ZERO3
 }
 """Method (or family of the host) and launch file to a part of the refusal."""

@@ -94,8 +94,8 @@ def recipe_of(method: str, host: str, tmp_path: Path):
     backbone = {**column.backbone, **row.backbone}
     if row.backbone.get("quantization"):
         backbone["quantized_towers"] = column.quantized
-    adapter = dict(row.adapter)
-    if adapter["type"] != "full":
+    adapter = row.adapter | TABLE.OPTIONS.get((method, host), {})
+    if adapter["type"] not in ("full", "dehvf"):  # DEHVF has one place
         adapter["sites"] = column.sites
     data = {"type": "scenes", "task": TASKS[column.family], "num_samples": 4, "seed": 3}
     if column.backbone["type"] == "causal_lm":
@@ -149,8 +149,8 @@ def test_a_method_trains_a_host_or_is_refused(method, host, pristine, tmp_path):
     def step():
         recipe = recipe_of(method, host, tmp_path)
         backbone = pristine(recipe.backbone)
-        batch = batch_of(backbone, recipe)
         backbone = apply_adapter(backbone, recipe.adapter, recipe.towers)
+        batch = batch_of(backbone, recipe)
         objective = build_objective(recipe.objective)
         trained = [p for p in backbone.model.parameters() if p.requires_grad]
         before = [p.detach().clone() for p in trained]

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from vlft.adapters import apply_adapter, mutation
+from vlft.adapters import apply_adapter, mutation, wrapped
 from vlft.adapters.parts import BASE, load_parts, merge_adapter, read_parts
 from vlft.backbones import build
 from vlft.backbones.image_text_to_text import FAMILIES
@@ -253,7 +253,7 @@ def _load_run(run_dir: Path, weights: Path, *, quantized: bool) -> Backbone:
         with warnings.catch_warnings():  # missing keys are an error, below
             warnings.filterwarnings("ignore", "Found missing adapter keys", UserWarning)
             model = PeftModel.from_pretrained(backbone.model, str(weights))
-        backbone = replace(backbone, model=model)
+        backbone = wrapped(backbone, model)
     assert isinstance(backbone.model, PeftModel)
     _require_same_keys(backbone.model, weights)
     if weights != run_dir:  # the run's own parts are in the base already

@@ -64,6 +64,8 @@ class Backbone:
         text_length: Tokens that every text of a contrastive host is padded to, padding not hidden,
             as its text tower was trained (SigLIP, open_clip); None: the longest of the batch, with
             padding hidden.
+        images: How images reach a generative host: as tokens of its sequence, or ``beside`` it
+            (DEHVF), with no token at all.
     """
 
     model: nn.Module
@@ -75,6 +77,7 @@ class Backbone:
     source: Mapping[str, Any]
     local_parts: tuple[str, ...] = ()
     text_length: int | None = None
+    images: Literal["tokens", "beside"] = "tokens"
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from vlft.adapters import ADAPTERS, apply_adapter
 from vlft.adapters.apply import WRAPS
 from vlft.backbones.towers import tower_of
 from vlft.objectives import build_objective
-from vlft.recipe.adapter import FullAdapter, LoraAdapter, PeftAdapter
+from vlft.recipe.adapter import DehvfAdapter, FullAdapter, LoraAdapter, PeftAdapter
 from vlft.recipe.objective import Contrastive, LanguageModeling
 from vlft.recipe.towers import Tower
 from vlft.types import Backbone, Batch
@@ -43,17 +43,38 @@ CASES = [
     Case("loha", {"peft_type": "LOHA", "options": {"r": 4}}, "peft"),
     Case("full", {}, "full"),
 ]
+BESIDE = Case("dehvf", {"groups": 2, "r": 4, "num_learned": 4, "vision_adapter_dim": 2}, "dehvf")
 TABLE = [pytest.param(host, case, id=f"{case.id}-{host}") for host in SITES for case in CASES]
-SECTIONS = {"lora": LoraAdapter, "peft": PeftAdapter, "full": FullAdapter}
+TABLE.append(pytest.param("tiny_llava", BESIDE, id="dehvf-tiny_llava"))
+SECTIONS = {
+    "dehvf": DehvfAdapter, "lora": LoraAdapter, "peft": PeftAdapter, "full": FullAdapter,
+}  # fmt: skip
 
 
 def section_of(case: Case, host: str) -> Any:
     options = dict(case.options)
     if case.type == "lora":
         options = {"r": 4, "lora_alpha": 8, **options}
-    if case.type != "full":
+    if case.type not in ("full", "dehvf"):
         options["sites"] = SITES[host]
     return SECTIONS[case.type](type=case.type, **options)
+
+
+def seen_by(case: Case, batch: Batch) -> Batch:
+    """Return the batch as the method's encoder makes it: DEHVF has no image tokens."""
+    if case.type != "dehvf":
+        return batch
+    ids = batch["input_ids"].clone()
+    ids[:, 1:17] = ids[:, 17:18]
+    slots = torch.tensor([[0], [-1], [2]])
+    return {**batch, "input_ids": ids, "image_slots": slots}
+
+
+def seen_by_base(case: Case, batch: Batch) -> Batch:
+    """Return what the bare host takes of that batch."""
+    batch = seen_by(case, batch)
+    beside = ("pixel_values", "image_slots") if case.type == "dehvf" else ()
+    return {name: value for name, value in batch.items() if name not in beside}
 
 
 def objective_for(backbone: Backbone):
@@ -94,8 +115,9 @@ def fit_some(backbone: Backbone, batch: Batch, steps: int = 12) -> list[float]:
 @pytest.mark.parametrize(("name", "case"), TABLE)
 def test_step_zero_equals_the_base_where_declared(name, case, host, batches):
     section = section_of(case, name)
-    before = outputs_of(host(name), batches[name])
-    after = outputs_of(apply_adapter(host(name), section, {}), batches[name])
+    before = outputs_of(host(name), seen_by_base(case, batches[name]))
+    batch = seen_by(case, batches[name])
+    after = outputs_of(apply_adapter(host(name), section, {}), batch)
     if ADAPTERS[section.type].flags(section).identity:
         torch.testing.assert_close(after, before, rtol=1e-4, atol=2e-5)
 
@@ -110,14 +132,15 @@ def test_only_the_adapter_trains_loss_falls_and_every_tower_learns(name, case, h
     learning = {
         n: p.detach().clone() for n, p in adapted.model.named_parameters() if p.requires_grad
     }
-    losses = fit_some(adapted, batches[name])
+    losses = fit_some(adapted, seen_by(case, batches[name]))
     assert losses[-1] < losses[0]
     now = dict(adapted.model.named_parameters())
     assert all(torch.equal(now[n], p) for n, p in frozen.items())
     moved = {tower_of(adapted, n) for n, p in learning.items() if not torch.equal(now[n], p)}
     assert moved == {tower_of(adapted, n) for n in learning}
     if case.type != "full":
-        assert all("lora" in n or "ia3" in n or "hada" in n for n in learning)
+        marks = ("lora", "ia3", "hada", "vlft_dehvf_")
+        assert all(any(mark in n for mark in marks) for n in learning)
 
 
 @pytest.mark.parametrize(("name", "case"), TABLE)
@@ -126,13 +149,14 @@ def test_disabling_gives_the_base_back(name, case, host, batches):
     flags = ADAPTERS[section.type].flags(section)
     if case.type == "full" or flags.mutates_base:
         pytest.skip("nothing to disable, or the live base is a residual (see test_mutation)")
-    before = outputs_of(host(name), batches[name])
+    before = outputs_of(host(name), seen_by_base(case, batches[name]))
+    batch = seen_by(case, batches[name])
     adapted = apply_adapter(host(name), section, {})
-    fit_some(adapted, batches[name], steps=3)
+    fit_some(adapted, batch, steps=3)
     assert isinstance(adapted.model, PeftModel)
     with adapted.model.disable_adapter():
-        torch.testing.assert_close(outputs_of(adapted, batches[name]), before, rtol=0, atol=0)
-    assert not torch.equal(outputs_of(adapted, batches[name]), before)
+        torch.testing.assert_close(outputs_of(adapted, batch), before, rtol=0, atol=0)
+    assert not torch.equal(outputs_of(adapted, batch), before)
 
 
 @pytest.mark.parametrize(("name", "case"), TABLE)
@@ -151,8 +175,12 @@ def test_merged_equals_unmerged_where_declared(name, case, host, batches):
 def test_bfloat16_autocast_and_checkpointing_keep_the_gradients(name, case, host, batches):
     section = section_of(case, name)
     adapted = apply_adapter(host(name), section, {})
+    batch = seen_by(case, batches[name])
     adapted.model.train()
-    loss_of(adapted, batches[name]).backward()
+    for module in adapted.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    loss_of(adapted, batch).backward()
     # LLaVA does not use its tower's last norm, so under full training that one has no gradient.
     reached = [p for p in trained(adapted) if p.grad is not None]
     assert len(reached) >= len(trained(adapted)) - 2
@@ -162,13 +190,13 @@ def test_bfloat16_autocast_and_checkpointing_keep_the_gradients(name, case, host
     adapted.model.activation_checkpointing_enable(
         activation_checkpointing_kwargs={"use_reentrant": False}
     )
-    loss_of(adapted, batches[name]).backward()
+    loss_of(adapted, batch).backward()
     for parameter, expected in zip(reached, plain, strict=True):
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-6)
     adapted.model.zero_grad()
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = loss_of(adapted, batches[name])
+        loss = loss_of(adapted, batch)
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in reached)

@@ -8,7 +8,7 @@ from PIL import Image
 RECIPE = """
 seed: 3
 backbone: {{type: assembled, config: tiny_llava}}
-adapter: {{type: lora, sites: [vision.attention, language.attention], r: 4}}
+adapter: {adapter}
 data:
   train: {{type: messages, path: {path}}}
 objective: {{type: language_modeling}}
@@ -22,9 +22,25 @@ training:
 """
 
 
+LORA = "{type: lora, sites: [vision.attention, language.attention], r: 4}"
+DEHVF = (
+    "{type: dehvf, groups: 2, r: 4, num_learned: 4, max_images: 2, vision_adapter_dim: 2, "
+    "memory_dropout: 0, vision_adapter_dropout: 0}"
+)
+
+
 @pytest.mark.distributed
 @pytest.mark.slow
-def test_text_only_rank_trains_like_one_process(launch, losses, tmp_path):
+@pytest.mark.parametrize(
+    ("adapter", "config"),
+    [
+        pytest.param(LORA, "cpu_ddp", id="lora"),
+        pytest.param(DEHVF, "cpu_ddp", id="dehvf"),
+        pytest.param(DEHVF, "cpu_zero3", id="dehvf-zero3"),
+        pytest.param(DEHVF, "cpu_zero2", id="dehvf-zero2", marks=pytest.mark.full),
+    ],
+)
+def test_text_only_rank_trains_like_one_process(adapter, config, launch, losses, tmp_path):
     Image.new("RGB", (48, 48), "red").save(tmp_path / "red.png")
     records = []
     for number in range(16):
@@ -39,11 +55,11 @@ def test_text_only_rank_trains_like_one_process(launch, losses, tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(RECIPE.format(path=path))
+    recipe.write_text(RECIPE.format(path=path, adapter=adapter))
 
     # One record per rank and step: in two epochs of shuffled records every mixture comes up.
     one, two = tmp_path / "one", tmp_path / "two"
     launch(None, str(recipe), f"training.output_dir={one}")
-    launch("cpu_ddp", str(recipe), f"training.output_dir={two}", timeout=120)
+    launch(config, str(recipe), f"training.output_dir={two}", timeout=120)
     assert len(losses(two)) == 16
     assert losses(two) == pytest.approx(losses(one), rel=1e-3)

@@ -1,13 +1,15 @@
 """Put an adapter on a host and decide what is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 from peft import PeftModel, get_peft_model
 from torch import nn
 
 from vlft.adapters import mutation
 from vlft.adapters.base import Adapter, with_fields
+from vlft.adapters.dehvf import DEHVF, SHARED
 from vlft.adapters.full import FULL
 from vlft.adapters.lora import LORA, WRAPS
 from vlft.adapters.peft_method import PEFT
@@ -19,7 +21,13 @@ from vlft.recipe.adapter.placed import Placed
 from vlft.recipe.towers import Towers
 from vlft.types import Backbone
 
-ADAPTERS: dict[str, Adapter] = {"full": FULL, "lora": LORA, "peft": PEFT}
+ADAPTERS: dict[str, Adapter] = {"dehvf": DEHVF, "full": FULL, "lora": LORA, "peft": PEFT}
+
+FUSER = "fuser"
+"""Tower of what layers share; it may have a learning rate of its own."""
+
+METHODS = {"VLFT_DEHVF": DEHVF}
+"""Methods of our own that are more than a PEFT config, by their PEFT type."""
 
 SMALL_TOWERS = ("projector", "head")
 """Towers whose full weights travel with the adapter, through PEFT's ``modules_to_save``."""
@@ -67,7 +75,8 @@ def apply_adapter(
     _refuse_overlap(backbone, modules, trained)
     refuse_quantized(backbone, modules, section)
     assert adapter.config is not None
-    config = adapter.config(section, modules)
+    config = adapter.config(section, modules, backbone)
+    places = {*_targets(config)}
     if plain_init or on_meta:
         config = mutation.plain(config)
     saved, in_place = _split_towers(backbone, trained)
@@ -79,11 +88,30 @@ def apply_adapter(
     model = get_peft_model(backbone.model, config, low_cpu_mem_usage=on_meta)
     assert isinstance(model, PeftModel)
     adapted = set(model.targeted_module_names)
-    assert adapted == set(modules), f"PEFT adapted other modules: {adapted ^ set(modules)}"
+    assert adapted == places, f"PEFT adapted other modules: {adapted ^ places}"
     for name, parameter in model.get_base_model().named_parameters():
         if name in in_place:
             parameter.requires_grad_(True)
-    return replace(backbone, model=model)
+    return wrapped(backbone, model)
+
+
+def _targets(config: Any) -> Collection[str]:
+    return config.target_modules
+
+
+def wrapped(backbone: Backbone, model: PeftModel) -> Backbone:
+    """Return a backbone with PEFT's wrapper as its model, and what follows from the method.
+
+    Args:
+        backbone: The bare host.
+        model: The host with an adapter.
+    """
+    kind: Any = model.peft_config["default"].peft_type
+    method = METHODS.get(kind)
+    if method is None or not method.takes_images:
+        return replace(backbone, model=model)
+    towers = {**backbone.towers, FUSER: (f"{SHARED}.",)}
+    return replace(backbone, model=model, towers=towers, images="beside")
 
 
 def _is_full(towers: Towers, name: str, default: bool) -> bool:

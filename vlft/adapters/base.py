@@ -8,7 +8,7 @@ from typing import Any
 from peft import PeftConfig
 from torch import Tensor
 
-from vlft.types import Batch, Family, Outputs
+from vlft.types import Backbone, Batch, Family, Outputs
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,17 @@ class Adapter:
     Attributes:
         flags: Behavior for the options of a section.
         families: Kinds of host it works on.
-        config: PEFT config for a section and the resolved module paths; None trains the towers
-            themselves.
+        config: PEFT config for a section, the resolved module paths and the bare host; None trains
+            the towers themselves.
         auxiliary_loss: An extra named loss from outputs and batch.
+        takes_images: Images reach the model through the adapter, and take no place in its sequence.
     """
 
     flags: Callable[[Any], Flags]
     families: frozenset[Family]
-    config: Callable[[Any, list[str]], PeftConfig] | None
+    config: Callable[[Any, list[str], Backbone], PeftConfig] | None
     auxiliary_loss: Callable[[Outputs, Batch], Mapping[str, Tensor]] | None = None
+    takes_images: bool = False
 
 
 EVERY_FAMILY: frozenset[Family] = frozenset({"contrastive", "generative", "vision"})

@@ -8,6 +8,7 @@ from transformers.pytorch_utils import Conv1D
 
 from vlft.adapters.base import EVERY_FAMILY, Adapter, Flags
 from vlft.recipe.adapter import LoraAdapter
+from vlft.types import Backbone
 
 WRAPS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d, nn.Embedding, Conv1D)
 """Modules that PEFT's LoRA can wrap here."""
@@ -19,7 +20,7 @@ INITS: dict[str, bool | Literal["gaussian", "pissa"]] = {
 }
 
 
-def lora_config(section: LoraAdapter, modules: list[str]) -> PeftConfig:
+def lora_config(section: LoraAdapter, modules: list[str], backbone: Backbone) -> PeftConfig:
     """Return PEFT's config for the resolved modules."""
     return LoraConfig(
         target_modules=modules,

@@ -9,9 +9,10 @@ from peft.utils.peft_types import PeftType
 from vlft.adapters.base import EVERY_FAMILY, Adapter, Flags, with_fields
 from vlft.errors import AdapterError, pick, unknown
 from vlft.recipe.adapter import PeftAdapter
+from vlft.types import Backbone
 
 
-def peft_config(section: PeftAdapter, modules: list[str]) -> PeftConfig:
+def peft_config(section: PeftAdapter, modules: list[str], backbone: Backbone) -> PeftConfig:
     """Return the method's config.
 
     Raises:

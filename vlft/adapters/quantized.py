@@ -5,7 +5,7 @@ A recipe is checked by the names of its sites before anything is built; a patter
 """
 
 from vlft.errors import AdapterError
-from vlft.recipe.adapter import AdapterSection, LoraAdapter, PeftAdapter
+from vlft.recipe.adapter import AdapterSection, DehvfAdapter, LoraAdapter, PeftAdapter
 from vlft.recipe.conflicts.host import QUANTIZABLE
 from vlft.types import Backbone
 
@@ -16,6 +16,8 @@ def refuse_quantized(backbone: Backbone, modules: list[str], section: AdapterSec
     Raises:
         AdapterError: Naming the first such layer.
     """
+    if isinstance(section, DehvfAdapter):  # stands beside the layers and computes with none
+        return
     for path in modules:
         kind = type(backbone.model.get_submodule(path))
         if not kind.__module__.startswith("bitsandbytes."):

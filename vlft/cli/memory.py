@@ -30,9 +30,9 @@ def forecast_memory(
     from vlft.training.forecast import Forecaster, checkpoint_bytes
 
     training = recipe.training
-    shown = example(bare, recipe.data, tokens=tokens, images=images)
     layers = quantized_linears(bare, _quantized(recipe)) if _may_quantize(recipe) else {}
     backbone = apply_adapter(bare, recipe.adapter, recipe.towers, on_meta=True)
+    shown = example(backbone, recipe.data, tokens=tokens, images=images)
     half = torch.bfloat16 if training.bf16 else torch.float16 if training.fp16 else None
     meter = ActivationMeter(backbone, build_objective(recipe.objective), autocast=half)
     one, two = (meter.measure(shown.batch(size)) for size in (1, 2))

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from vlft.backbones.processors import tokenizer_of
+from vlft.data.beside import image_slots, image_tensors
 from vlft.data.budget import HostImages
 from vlft.data.encode import IGNORED, TOKEN_INPUTS, EncodedConversation
 from vlft.data.encode_pair import EncodedPair
@@ -53,6 +54,16 @@ def blank_image(processor: Any, host: HostImages | None = None) -> Blank:
     )
 
 
+def blank_beside(processor: Any, host: HostImages | None = None) -> Blank:
+    """Encode a gray image that leaves no token in the sequence."""
+    image = Image.new("RGB", (_BLANK_SIDE, _BLANK_SIDE), (127, 127, 127))
+    settings = {} if host is None else host.fewest(processor)
+    none = torch.empty(0, dtype=torch.long)
+    return Blank(
+        none, dict.fromkeys(TOKEN_INPUTS, none), image_tensors(processor, [image], settings)
+    )
+
+
 class Kept(NamedTuple):
     """Where logits are needed, and what they should predict.
 
@@ -83,16 +94,25 @@ class ConversationCollator:
     attention and without labels. So every process runs its vision tower in every step; otherwise
     ZeRO-3, FSDP and DDP wait forever for the one that does not.
 
+    Where images leave no token in the sequence, a batch also says which belong to whom
+    (``image_slots``) and which tokens come before the first answer (``prompt_mask``).
+
     Args:
         processor: The host's processor, or tokenizer for text-only hosts.
         host: The host's way with images; None: the blank image has what its processor makes of it.
+        beside: The images leave no token in the sequence.
     """
 
-    def __init__(self, processor: Any, host: HostImages | None = None) -> None:
+    def __init__(
+        self, processor: Any, host: HostImages | None = None, *, beside: bool = False
+    ) -> None:
         tokenizer: Any = tokenizer_of(processor)
         self.pad_token_id = _pad_token_id(tokenizer)
         self.padding_side: Literal["left", "right"] = tokenizer.padding_side
-        self.blank = blank_image(processor, host) if is_processor(processor) else None
+        self.beside = beside
+        self.blank: Blank | None = None
+        if is_processor(processor):
+            self.blank = (blank_beside if beside else blank_image)(processor, host)
 
     def __call__(self, samples: Sequence[EncodedConversation]) -> Batch:
         """Join samples to a batch.
@@ -119,12 +139,26 @@ class ConversationCollator:
             "attention_mask": self._pad(seen, 0, length),
             **{key: self._pad(values, 0, length) for key, values in token_inputs.items()},
             **_joined(image_inputs),
+            **(self._beside(samples, labels, length) if self.beside else {}),
             "logits_to_keep": kept.positions,
             "targets": kept.targets,
             "labels": labels,
             "record_ids": [sample.record_id for sample in samples],
             "num_images": sum(len(sample.image_sizes) for sample in samples),
             "num_tokens": sum(len(sample.input_ids) for sample in samples),
+        }
+
+    def _beside(
+        self,
+        samples: Sequence[EncodedConversation],
+        labels: Int[Tensor, "batch tokens"],
+        length: int,
+    ) -> dict[str, Tensor]:
+        seen = self._pad([torch.ones_like(sample.input_ids) for sample in samples], 0, length)
+        answered = (labels != IGNORED).cumsum(dim=1) > 0
+        return {
+            "image_slots": image_slots([len(sample.image_sizes) for sample in samples]),
+            "prompt_mask": seen.bool() & ~answered,
         }
 
     def _outside(

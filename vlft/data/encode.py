@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from vlft.data.beside import without_images
 from vlft.data.budget import HostImages, fit_images, mismatch
 from vlft.data.chat import ChatFormat, Rendered
 from vlft.data.images import MAX_PIXELS, open_image
@@ -56,6 +57,7 @@ class ConversationEncoder:
         image_tokens: Most image tokens of a sample; larger images are scaled down first. It needs
             ``host``. None: no limit.
         max_pixels: Larger images are refused before they are decoded.
+        beside: The images leave no token in the sequence.
 
     Raises:
         BackboneError: The host has no chat template.
@@ -70,6 +72,7 @@ class ConversationEncoder:
         host: HostImages | None = None,
         image_tokens: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        beside: bool = False,
     ) -> None:
         assert image_tokens is None or host is not None, "a budget needs to know the host"
         self.chat = ChatFormat(processor)
@@ -79,10 +82,13 @@ class ConversationEncoder:
         self.host = host
         self.image_tokens = image_tokens
         self.max_pixels = max_pixels
+        self.beside = beside
         self.image_token_ids = image_token_ids(processor)
         self._placeholders = placeholders(processor)
         self._has_prefix = has_prefix(processor)
-        self._one_row_per_image = self.chat.takes_images and one_row_per_image(processor)
+        self._one_row_per_image = (
+            self.chat.takes_images and not beside and one_row_per_image(processor)
+        )
 
     def __call__(self, record: Conversation, *, dataset: str) -> EncodedConversation:
         """Open the images, render, tokenize, and mark the answers.
@@ -135,6 +141,9 @@ class ConversationEncoder:
             for index in images_in_order(record)
         ]
         ready = Ready(record, dataset, rendered, images)
+        if self.beside:
+            fewest = {} if self.host is None else self.host.fewest(self.processor)
+            return ready._replace(settings=fewest)
         if self.image_tokens is None or not images:
             return ready
         within = self._within(ready, self.image_tokens)
@@ -200,6 +209,8 @@ class ConversationEncoder:
                         f"messages[{number}]: the text holds {mark!r}, the host's image "
                         "placeholder, where no image is meant; remove it from the text"
                     )
+        if self.beside:
+            return self.chat.render_answers(without_images(record.messages))
         rendered = self.chat.render_answers(record.messages)
         found = rendered.text.count(token) if token else 0
         if found != len(record.images):
@@ -243,7 +254,7 @@ class ConversationEncoder:
 
     def _check_placeholders(self, sample: EncodedConversation) -> None:
         """Compare placeholders with the features that the host will make of the images."""
-        if self.host is None or not sample.image_inputs:
+        if self.host is None or self.beside or not sample.image_inputs:
             return
         token = self.host.placeholder
         found = int((sample.input_ids == token).sum())
@@ -282,6 +293,7 @@ class ConversationEncoder:
                 add_special_tokens=self.chat.adds_special_tokens(texts[0]),
                 return_offsets=True,
                 image_settings=ready[0].settings,
+                beside=self.beside,
             )
         except ValueError as error:  # such as an image that is 200 times as wide as high
             raise self._refused(ready, error) from error

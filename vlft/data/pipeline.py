@@ -93,6 +93,10 @@ def encoder(backbone: Backbone, data: DataSection) -> Encoder:
             max_pixels=data.max_image_pixels,
         )
     host = host_images(backbone.model)
+    if data.image_tokens_per_sample is not None and backbone.images == "beside":
+        raise DataError(
+            "data.image_tokens_per_sample: with this adapter images take no tokens: leave it out"
+        )
     if data.image_tokens_per_sample is not None and host is None:
         raise DataError(
             "data.image_tokens_per_sample: vlft does not know how this host turns images into "
@@ -105,6 +109,7 @@ def encoder(backbone: Backbone, data: DataSection) -> Encoder:
         host=host,
         image_tokens=data.image_tokens_per_sample,
         max_pixels=data.max_image_pixels,
+        beside=backbone.images == "beside",
     )
 
 
@@ -114,7 +119,11 @@ def collator(backbone: Backbone) -> Callable[[list[Any]], Batch]:
         return PairCollator(backbone.processor, text_length=backbone.text_length)
     if backbone.family == "vision":
         return collate_labeled
-    return ConversationCollator(backbone.processor, host_images(backbone.model))
+    return ConversationCollator(
+        backbone.processor,
+        host_images(base_model(backbone.model)),
+        beside=backbone.images == "beside",
+    )
 
 
 def audit_samples(backbone: Backbone, samples: Samples, *, count: int) -> tuple[SampleReport, ...]:
@@ -128,7 +137,8 @@ def audit_samples(backbone: Backbone, samples: Samples, *, count: int) -> tuple[
     if backbone.family != "generative":
         raise DataError(f"a {backbone.family} host has no supervised tokens to show")
     first = [samples[index] for index in first_indices(samples, count)]
-    reports = audit(first, processor=backbone.processor, model=backbone.model)
+    model = None if backbone.images == "beside" else backbone.model  # no placeholders to count
+    reports = audit(first, processor=backbone.processor, model=model)
     check_batch(collator(backbone)(first), processor=backbone.processor, dataset=first[0].dataset)
     return tuple(reports)
 

@@ -10,6 +10,8 @@ from PIL.Image import new as new_image
 from torch import Tensor
 from transformers import PaliGemmaProcessor, ProcessorMixin
 
+from vlft.data.beside import image_tensors
+
 
 def is_processor(processor: Any) -> bool:
     """Whether a host's processor takes images too, and is not the tokenizer of a text-only host."""
@@ -32,6 +34,7 @@ def process(
     add_special_tokens: bool,
     return_offsets: bool = False,
     image_settings: Mapping[str, Any] | None = None,
+    beside: bool = False,
 ) -> dict[str, Any]:
     """Expand placeholders, tokenize, and turn images into tensors.
 
@@ -43,6 +46,7 @@ def process(
         return_offsets: Also give ``offset_mapping``, the characters of each token, and
             ``text_replacement_offsets``, where placeholders were expanded.
         image_settings: Settings of the image processor that win over its own.
+        beside: The images leave no token in the texts, which hold no placeholder.
 
     Returns:
         ``input_ids`` and other values per token as lists, one per text, and image tensors.
@@ -50,6 +54,17 @@ def process(
     Raises:
         ValueError: The processor refuses an image.
     """
+    if beside:
+        flat = [image for row in images for image in row]
+        tensors = image_tensors(processor, flat, image_settings or {})
+        alone = process(
+            processor,
+            texts,
+            [[] for _ in texts],
+            add_special_tokens=add_special_tokens,
+            return_offsets=return_offsets,
+        )
+        return {**alone, **tensors}
     options = {"add_special_tokens": add_special_tokens, "return_offsets_mapping": return_offsets}
     if not is_processor(processor):
         return dict(processor(text=list(texts), **options))

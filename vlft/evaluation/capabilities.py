@@ -18,6 +18,8 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from vlft.adapters.parts import base_model
 from vlft.backbones import class_names
+from vlft.data.beside import image_slots, without_images
+from vlft.data.budget import host_images
 from vlft.data.chat import ChatFormat
 from vlft.data.collate import PairCollator, prompt_inputs
 from vlft.data.encode_pair import TextEncoder
@@ -63,6 +65,7 @@ class GenerativeModel:
                 host's image placeholder; or a logit is NaN.
         """
         chat = ChatFormat(self.backbone.processor)
+        prompts = self._shown(prompts)
         settings = _greedy(self.backbone.model, chat, max_new_tokens)
         answers = [""] * len(prompts)
         with evaluating(self.backbone.model) as model:
@@ -108,6 +111,7 @@ class GenerativeModel:
                 the host's tokens.
         """
         chat = ChatFormat(self.backbone.processor)
+        prompts = self._shown(prompts)
         rows = [
             (number, row)
             for number, (prompt, texts) in enumerate(zip(prompts, continuations, strict=True))
@@ -151,6 +155,10 @@ class GenerativeModel:
             targets[number, : len(tail)] = torch.tensor(tail)
             if has_prefix(self.backbone.processor):
                 inputs["token_type_ids"][number, start:] = 1  # the answer, then padding
+        if "prompt_mask" in inputs:
+            for number, row in enumerate(rows):
+                if not row.shared:
+                    inputs["prompt_mask"][number, ends[number] - len(row.tails[0]) :] = False
         logits = model(**inputs, logits_to_keep=kept.to(input_ids.device), use_cache=False).logits
         sums = (-token_losses(logits, targets.to(logits.device)).sum(dim=1)).tolist()
         sharing = [number for number, row in enumerate(rows) if row.shared]
@@ -181,6 +189,7 @@ class GenerativeModel:
             EvaluationError: As ``generate``.
         """
         chat = ChatFormat(self.backbone.processor)
+        prompts = self._shown(prompts)
         markup = "" if chat_template else image_markup(chat)
         texts = [
             chat.render(prompt.messages, add_generation_prompt=True)
@@ -203,6 +212,19 @@ class GenerativeModel:
                     found[row] = vector
         return torch.stack(found)
 
+    @property
+    def _beside(self) -> bool:
+        return self.backbone.images == "beside"
+
+    def _shown(self, prompts: Sequence[Prompt]) -> Sequence[Prompt]:
+        """Return prompts as the host sees them: without marks for images that leave no token."""
+        if not self._beside:
+            return prompts
+        return [
+            Prompt(without_images(prompt.messages), tuple(ordered_images(prompt)))
+            for prompt in prompts
+        ]
+
     def _batches(self, prompts: Sequence[Prompt]) -> Iterator[list[int]]:
         """Yield rows that may share a batch: with images or without, never both."""
         for with_images in (True, False):
@@ -220,13 +242,23 @@ class GenerativeModel:
         processor = self.backbone.processor
         for prompt in prompts:
             check_prompt(prompt, placeholders=placeholders(processor))
+        images = [
+            list(prompt.images) if self._beside else ordered_images(prompt) for prompt in prompts
+        ]
+        host = host_images(base_model(self.backbone.model)) if self._beside else None
+        settings = {} if host is None else host.fewest(processor)
         encoding = process(
             processor,
             texts,
-            [ordered_images(prompt) for prompt in prompts],
+            images,
             add_special_tokens=chat.adds_special_tokens(texts[0]),
+            image_settings=settings,
+            beside=self._beside,
         )
         inputs = prompt_inputs(processor, encoding, side=padding_side)
+        if self._beside:
+            inputs["image_slots"] = image_slots([len(row) for row in images])
+            inputs["prompt_mask"] = inputs["attention_mask"].bool()
         return _placed(inputs, self.backbone.model)
 
 

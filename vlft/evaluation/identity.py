@@ -82,6 +82,8 @@ def visual_tokens_per_image(backbone: Backbone, images: Iterable[Image]) -> floa
     shown = list(images)
     if not shown:
         return None
+    if backbone.images == "beside":
+        return 0.0
     processor = backbone.processor
     encoding = process(
         processor,

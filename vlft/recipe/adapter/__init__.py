@@ -4,10 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from vlft.recipe.adapter.dehvf import DehvfAdapter
 from vlft.recipe.adapter.full import FullAdapter
 from vlft.recipe.adapter.lora import LoraAdapter
 from vlft.recipe.adapter.peft import PeftAdapter
 
-AdapterSection = Annotated[FullAdapter | LoraAdapter | PeftAdapter, Field(discriminator="type")]
+AdapterSection = Annotated[
+    DehvfAdapter | FullAdapter | LoraAdapter | PeftAdapter, Field(discriminator="type")
+]
 
-__all__ = ["AdapterSection", "FullAdapter", "LoraAdapter", "PeftAdapter"]
+__all__ = ["AdapterSection", "DehvfAdapter", "FullAdapter", "LoraAdapter", "PeftAdapter"]

@@ -1,6 +1,6 @@
 """Fields of different sections that exclude each other, each with the nearest thing that works."""
 
-from vlft.recipe.conflicts import data, host, training
+from vlft.recipe.conflicts import beside, data, host, training
 from vlft.recipe.conflicts.conflict import Conflict
 from vlft.recipe.schema import Recipe
 
@@ -11,6 +11,7 @@ def conflicts(recipe: Recipe) -> list[Conflict]:
         host.precision,
         host.quantized_storage,
         host.adapter_names,
+        beside.images_beside,
         host.adapter_places,
         host.trained_towers,
         data.data_sets,

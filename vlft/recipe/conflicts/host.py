@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from vlft.errors import near
-from vlft.recipe.adapter import FullAdapter, LoraAdapter, PeftAdapter
+from vlft.recipe.adapter import DehvfAdapter, FullAdapter, LoraAdapter, PeftAdapter
 from vlft.recipe.adapter.placed import Placed
 from vlft.recipe.conflicts.conflict import Conflict, refuse_unknown
 from vlft.recipe.schema import Recipe
@@ -70,6 +70,8 @@ def quantized_storage(recipe: Recipe) -> Iterator[Conflict]:
         )
     if not isinstance(adapter, Placed):
         return
+    if isinstance(adapter, DehvfAdapter):  # stands beside the layers and computes with none
+        return
     inside = [site for site in adapter.sites if site.partition(".")[0] in host.quantized_towers]
     if not inside:
         return
@@ -105,6 +107,8 @@ def adapter_places(recipe: Recipe) -> Iterator[Conflict]:
     towers = recipe.backbone.tower_names
     if not isinstance(recipe.adapter, Placed):
         return
+    if isinstance(recipe.adapter, DehvfAdapter) and "language" not in towers:
+        return  # refused as a whole
     for site in recipe.adapter.sites:
         tower, _, place = site.partition(".")
         if tower not in towers:

@@ -1,0 +1,141 @@
+"""From a recipe's section and a host to a DEHVF config."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from peft import PeftConfig
+from transformers import PreTrainedModel
+
+from vlft.adapters.base import Adapter, Flags
+from vlft.adapters.dehvf.config import DehvfConfig
+from vlft.adapters.dehvf.hierarchy import reader_of
+from vlft.adapters.dehvf.model import DehvfModel
+from vlft.errors import AdapterError
+from vlft.recipe.adapter import DehvfAdapter
+from vlft.types import Backbone
+
+assert DehvfModel  # importing it makes the method known to PEFT
+
+
+def dehvf_config(section: DehvfAdapter, modules: list[str], backbone: Backbone) -> PeftConfig:
+    """Return a config with the places and sizes of this host.
+
+    Args:
+        section: The recipe's section.
+        modules: Linear modules of feed-forward networks; memory stands beside the whole of each.
+        backbone: The host, not yet wrapped.
+
+    Raises:
+        AdapterError: The host has no vision tower of its own, the groups do not fit its layers, or
+            the number of patches is not known or does not fit.
+    """
+    host: Any = backbone.model
+    if "vision" not in backbone.towers or "vision.block" not in backbone.sites:
+        raise AdapterError(
+            "adapter.type: dehvf needs a host with a vision tower and a language model of its own, "
+            f"and a {backbone.type} host has no vision tower: use type: assembled or "
+            "image_text_to_text"
+        )
+    blocks = _matching(backbone, backbone.sites["vision.block"])
+    tower_path = _tower_of(host, blocks[0])
+    tower: Any = host.get_submodule(tower_path)
+    reader = reader_of(tower.config)
+    groups = _groups(section, len(blocks))
+    language = _unique(path.rpartition(".")[0] for path in modules)
+    highest = max(layer for group in _used(section, groups) for layer in group)
+    vision = _vision_mlps(backbone)[:highest] if section.vision_adapter_dim else []
+    attention, *_ = _matching(backbone, backbone.sites["language.attention"])
+    return DehvfConfig(
+        target_modules=[*language, *vision],
+        vision_tower=tower_path,
+        vision_blocks=blocks,
+        vision_mlps=vision,
+        language_mlps=language,
+        attention=attention.split(".")[-2],
+        vision_width=reader.width(tower.config),
+        language_width=host.config.get_text_config().hidden_size,
+        num_patches=_patches(section, reader.patches(tower.config)),
+        groups=groups,
+        **section.model_dump(
+            include={
+                "query", "r", "num_learned", "width", "mlp_hidden", "temperature", "scale",
+                "memory_dropout", "tie_maps", "memory_scale", "max_images", "vision_adapter_dim",
+                "vision_adapter_scale", "vision_adapter_dropout",
+            }
+        ),
+    )  # fmt: skip
+
+
+def dehvf_flags(section: DehvfAdapter) -> Flags:
+    """Values start at zero, unless one map serves keys and values."""
+    return Flags(identity=not section.tie_maps, mergeable=False, mutates_base=False)
+
+
+def _groups(section: DehvfAdapter, layers: int) -> list[list[int]]:
+    if not isinstance(section.groups, int):
+        highest = max(layer for group in section.groups for layer in group)
+        if highest > layers:
+            raise AdapterError(
+                f"adapter.groups: layer {highest} is named, and the vision tower has {layers}"
+            )
+        return [list(group) for group in section.groups]
+    if layers % section.groups:
+        fitting = [count for count in range(1, layers + 1) if layers % count == 0]
+        raise AdapterError(
+            f"adapter.groups: {section.groups} groups of equal size do not cover {layers} vision "
+            f"layers: use one of {', '.join(map(str, fitting))}, or list the layers of each group"
+        )
+    size = layers // section.groups
+    return [list(range(start, start + size)) for start in range(1, layers + 1, size)]
+
+
+def _used(section: DehvfAdapter, groups: Sequence[list[int]]) -> Sequence[list[int]]:
+    return groups[-1:] if section.query == "last_only" else groups
+
+
+def _patches(section: DehvfAdapter, own: int | None) -> int:
+    if own is None:
+        if section.num_patches is None:
+            raise AdapterError(
+                "adapter.num_patches: this tower takes images as large as they are: say what they "
+                "are pooled to, such as 256"
+            )
+        return section.num_patches
+    if section.num_patches not in (None, own):
+        raise AdapterError(
+            f"adapter.num_patches: {section.num_patches}, and this tower makes {own} of every "
+            "image: leave it out"
+        )
+    return own
+
+
+def _vision_mlps(backbone: Backbone) -> list[str]:
+    return _unique(
+        path.rpartition(".")[0] for path in _matching(backbone, backbone.sites["vision.mlp"])
+    )
+
+
+def _tower_of(host: Any, block: str) -> str:
+    """Return the innermost model of transformers that a block belongs to."""
+    parents = [block[: match.start()] for match in re.finditer(r"\.", block)]
+    return next(
+        path for path in reversed(parents) if isinstance(host.get_submodule(path), PreTrainedModel)
+    )
+
+
+def _matching(backbone: Backbone, pattern: str) -> list[str]:
+    compiled = re.compile(pattern)
+    return [path for path, _ in backbone.model.named_modules() if compiled.fullmatch(path)]
+
+
+def _unique(paths: Any) -> list[str]:
+    return list(dict.fromkeys(paths))
+
+
+DEHVF = Adapter(
+    flags=dehvf_flags,
+    families=frozenset({"generative"}),
+    config=dehvf_config,
+    takes_images=True,
+)

@@ -1,0 +1,54 @@
+"""Images that go to a model beside its sequence, and leave no token in it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from PIL.Image import Image
+from torch import Tensor
+
+from vlft.types import Message
+
+
+def without_images(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return turns with their texts alone."""
+    return tuple(
+        replace(turn, content=tuple(part for part in turn.content if isinstance(part, str)))
+        for turn in messages
+    )
+
+
+def image_tensors(
+    processor: Any, images: Sequence[Image], settings: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Return the host's image tensors, images along the first axis; empty without an image.
+
+    Args:
+        processor: The host's processor.
+        images: Of one sample or several, in order.
+        settings: Settings of its image processor that win over its own.
+
+    Raises:
+        ValueError: The processor refuses an image.
+    """
+    if not images:
+        return {}
+    rows = [[image] for image in images]
+    tensors = processor.image_processor(images=rows, return_tensors="pt", **settings)
+    return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+
+
+def image_slots(counts: Sequence[int]) -> Int[Tensor, "batch images"]:
+    """Return the number of each sample's images among those of a batch; -1 for none.
+
+    Args:
+        counts: How many images each sample has.
+    """
+    slots = torch.full((len(counts), max(1, *counts)), -1)
+    first = 0
+    for row, count in zip(slots, counts, strict=True):
+        row[:count] = torch.arange(first, first + count)
+        first += count
+    return slots
