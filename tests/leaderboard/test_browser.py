@@ -233,6 +233,17 @@ def test_no_window_is_too_narrow_and_texts_stand_out(site, open_page, width, sch
         assert contrast(page, name) >= 4.5, name
 
 
+@pytest.mark.parametrize("width", [390, 740, 833, 1100, 1250, 1280, 1366, 1440])
+def test_no_table_of_one_run_is_wider_than_its_card(tmp_path, result, write, open_page, width):
+    facts = {"trained_parameters": 1_110_912, "visual_tokens_per_image": 16}
+    write(tmp_path / "results", result("runs/tiny/pretrain_scenes", 459, 2048, recorded=facts))
+    build([tmp_path / "results"], tmp_path / "site")
+    page = open_page(tmp_path / "site", width=width).page
+    assert page.evaluate(
+        "[...document.querySelectorAll('.scroll')].every(one => one.scrollWidth <= one.clientWidth)"
+    )
+
+
 @pytest.mark.parametrize("width", [360, 1360])
 def test_many_groups_with_many_metrics_stay_in_their_panel(
     tmp_path, result, write, open_page, width
