@@ -93,8 +93,8 @@ class BenchmarkSpec(Section):
         drawn = isinstance(self.data, Scenes) or self.world is not None
         if self.revision is None and not drawn:
             raise ValueError(
-                "revision: data in files need one: `revision: content` takes a hash of data.path, or "
-                "name the commit that they are of"
+                "revision: data in files need one: `revision: content` takes a hash of data.path, "
+                "or name the commit that they are of"
             )
         return self
 
