@@ -321,7 +321,7 @@ def test_runs_without_a_common_benchmark_are_told(vlft, held_out, tmp_path, monk
     assert called.err.count("\n") == 1
     called = vlft("compare", "a", "gone")
     assert called.status == 2
-    assert "no result with samples is there" in called.err
+    assert "gone is not there" in called.err
 
 
 def test_an_evaluation_goes_on_from_its_log(vlft, lora_run, tmp_path):

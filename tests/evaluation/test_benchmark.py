@@ -242,7 +242,7 @@ def test_data_in_files_are_pinned(declare):
     start, end = DECLARATION.split("data:\n")
     end = end.split("num_samples: 8\n")[1]
     files = "data:\n  type: messages\n  path: x.jsonl\n"
-    with pytest.raises(EvaluationError, match="revision: data in files need the commit or hash"):
+    with pytest.raises(EvaluationError, match="`revision: content` takes a hash"):
         load_benchmark(declare(start + files + end))
     spec = load_benchmark(declare(start + "revision: 0a1b2c3\n" + files + end))
     assert spec.dataset_revision == "0a1b2c3"
@@ -288,3 +288,13 @@ def test_a_file_of_ones_own_that_is_not_there_is_named():
     spec = load_benchmark("custom/vqa", ["data.path=gone.jsonl"])
     with pytest.raises(EvaluationError, match=r"data\.path = gone\.jsonl: there is no such file"):
         _ = spec.dataset_revision
+
+
+def test_a_misspelled_file_of_a_suite_is_looked_for_beside_the_suite(tmp_path):
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("description: d\nbenchmarks: [mine.yaml]\n")
+    with pytest.raises(UnknownNameError) as caught:
+        load_suite(str(suite))
+    assert str(tmp_path / "mine.yaml") in str(caught.value)
+    suite.write_text("description: d\nbenchmarks: [scenes/retrieval, eval/scenes/retrieval.yaml]\n")
+    assert {spec.name for spec in load_suite(str(suite))} == {"scenes/retrieval"}

@@ -226,11 +226,15 @@ def test_records_with_one_id_are_refused(oracle, questions):
     [
         ("scorer", "retrievals", "unknown scorer 'retrievals'. Did you mean 'retrieval'"),
         ("metric", "accuracy_", "unknown metric 'accuracy_'. Did you mean 'accuracy'"),
+        ("extraction", "plane", "unknown extraction 'plane'. Did you mean 'plain'"),
     ],
 )
-def test_names_that_do_not_exist_are_refused(oracle, questions, field, value, message):
+def test_names_that_do_not_exist_are_refused_before_anything_is_asked(
+    oracle, questions, field, value, message
+):
     with pytest.raises((EvaluationError, UnknownNameError), match=message):
         run(oracle, questions.model_copy(update={field: value}))
+    assert oracle.asked == []
 
 
 def test_settings_that_the_scorer_does_not_know_are_refused_and_no_lack_of_the_model(

@@ -17,6 +17,12 @@ def test_rows_carry_their_source_and_their_table(references):
     assert first.key["decoding"] == "greedy"
 
 
+@pytest.mark.parametrize("name", ["", "gone"])
+def test_a_folder_without_published_tables_is_told(tmp_path, name):
+    with pytest.raises(EvaluationError, match="no published table"):
+        references_in(tmp_path / name)
+
+
 def test_published_rows_rank_among_themselves_only(references, entry):
     key = {"made_by": "vlft", "benchmark": "scenes/question_answering", "decoding": "greedy"}
     board = leaderboard([entry("ours", 0.8, key=key), *references_in(references)])

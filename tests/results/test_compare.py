@@ -144,6 +144,16 @@ def test_results_are_found_in_a_run_a_folder_or_a_file(tmp_path):
         measured_in(tmp_path)
 
 
+def test_a_mistyped_path_is_told_as_such_and_no_file_of_a_run_is_said_to_be_removable(tmp_path):
+    with pytest.raises(EvaluationError, match="gone is not there: name a run directory"):
+        measured_in(tmp_path / "gone")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("extends: _base/generative\n")
+    with pytest.raises(EvaluationError, match=r"recipe\.yaml is no result of vlft") as caught:
+        measured_in(recipe)
+    assert "remove" not in str(caught.value)
+
+
 def test_other_files_of_a_run_are_no_results(tmp_path):
     (tmp_path / "adapter_config.json").write_text('{"r": 4}')
     (tmp_path / "tokenizer.json").write_text("[1]")

@@ -92,7 +92,10 @@ class BenchmarkSpec(Section):
     def _data_are_pinned(self) -> "BenchmarkSpec":
         drawn = isinstance(self.data, Scenes) or self.world is not None
         if self.revision is None and not drawn:
-            raise ValueError("revision: data in files need the commit or hash that they are of")
+            raise ValueError(
+                "revision: data in files need one: `revision: content` takes a hash of data.path, "
+                "or name the commit that they are of"
+            )
         return self
 
     @property
@@ -181,11 +184,19 @@ def load_suite(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Benchm
     elif (path := _file(name_or_path)) is None or not _is_suite(path):
         return (load_benchmark(name_or_path, overrides),)
     suite = _section(Suite, read_yaml(path, shown=shown(path)))
-    beside = [path.parent / benchmark for benchmark in suite.benchmarks]
     return tuple(
-        load_benchmark(str(file) if _file(file) else benchmark, overrides)
-        for file, benchmark in zip(beside, suite.benchmarks, strict=True)
+        load_benchmark(_beside(path, benchmark), overrides) for benchmark in suite.benchmarks
     )
+
+
+def _beside(suite: Path, benchmark: str) -> str:
+    """Return the path of a file beside a suite, unless the suite names another benchmark."""
+    file = suite.parent / benchmark
+    if _file(file) is not None:
+        return str(file)
+    name = benchmark.removeprefix("eval/").removesuffix(".yaml")
+    missing = file.suffix in (".yaml", ".yml") and _file(benchmark) is None
+    return str(file) if missing and name not in benchmark_names() else benchmark
 
 
 def _file(path: str | Path) -> Path | None:

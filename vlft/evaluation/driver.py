@@ -20,6 +20,7 @@ from vlft.evaluation.light import light_record
 from vlft.evaluation.log import Log, open_log
 from vlft.evaluation.places import placed, source_of
 from vlft.evaluation.processes import ALONE, Processes
+from vlft.evaluation.rehearsal import rehearse
 from vlft.evaluation.requests import Picture
 from vlft.evaluation.revision import UNPINNED
 from vlft.evaluation.scorer import Scored, Scorer, settings_of
@@ -163,6 +164,7 @@ def measure(
         light_record(records, index, max_pixels=spec.max_image_pixels) for index in range(count)
     ]
     require_different_ids([record.id for record in taken], spec)
+    rehearse(scorer_of(spec), taken, spec, way_of(model, spec), score_samples)
     began, log = _now(), None
     if log_folder is not None:
         stem = file_stem(spec.name.partition(":")[0], limited=limited)

@@ -105,9 +105,11 @@ def references_in(folder: Path) -> list[Entry]:
 
     Raises:
         RecipeError: One of them is no YAML.
-        EvaluationError: One of them is no published table.
+        EvaluationError: One of them is no published table, or there is none.
     """
     paths = sorted(folder.rglob("*.yaml"))
+    if not paths:
+        raise EvaluationError(f"{folder}: no published table (*.yaml) is there: name their folder")
     return [entry for path in paths for entry in published_in(path, f"references/{path.name}")]
 
 

@@ -137,6 +137,10 @@ def measured_in(path: Path) -> Found:
     Raises:
         EvaluationError: There is no result, or none that can be read.
     """
+    if not path.exists():
+        raise EvaluationError(
+            f"{path} is not there: name a run directory, a folder of results, or a result file"
+        )
     if path.is_file():
         files = [path]
     else:

@@ -97,6 +97,8 @@ def read_result(path: Path) -> Result:
     Raises:
         EvaluationError: The file is missing, cut off, of another schema version, or no result.
     """
+    if path.suffix != ".json":  # nobody should be told to remove it
+        raise EvaluationError(f"{path} is no result of vlft: results are named `<benchmark>.json`")
     text = _text(path)
     try:
         values = json.loads(text)
