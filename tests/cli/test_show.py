@@ -143,3 +143,21 @@ def test_full_size_host_is_counted_without_memory(vlft, tmp_path):
     assert totals["vision"] == pytest.approx(303.2e6, rel=1e-2)
     assert found["steps"] is None
     assert found["steps_reason"] == "data.train is not given"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("query", ["layer_id", "hidden"])
+def test_a_run_with_dehvf_shows_which_vision_layers_its_language_layers_see(vlft, train, query):
+    pytest.importorskip("matplotlib", reason="needs the extra `plots`")
+    run_dir = train(f"adapter={{type: dehvf, groups: 2, r: 4, num_learned: 4, query: {query}}}")
+    called = vlft("show", str(run_dir))
+    assert called.status == 0, called.err
+    header, *rows = (run_dir / "fusion.csv").read_text().splitlines()
+    assert header == "language_layer,place,vision 1,vision 2"
+    assert [row.split(",")[:2] for row in rows] == [
+        ["1", "key"], ["1", "value"], ["2", "key"], ["2", "value"],
+    ]  # fmt: skip
+    for row in rows:
+        assert sum(map(float, row.split(",")[2:])) == pytest.approx(1, abs=2e-4)
+    assert (run_dir / "fusion.png").stat().st_size > 1000
+    assert "fusion weights, mean over" in called.out

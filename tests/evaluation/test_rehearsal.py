@@ -29,7 +29,7 @@ def test_a_few_records_are_enough_where_nothing_is_wrong(questions, records):
 
 
 def test_a_mistake_is_told(questions, records):
-    wrong = questions.model_copy(update={"metric": "acuracy"})
+    wrong = questions.model_copy(update={"metric": "accurate"})
     with pytest.raises(EvaluationError, match="Did you mean 'accuracy'"):
         rehearse(QUESTION_ANSWERING, records, wrong, Generates, score_samples)
 

@@ -68,7 +68,10 @@ def show(
     images: Annotated[int, typer.Option(help="Forecast memory for so many images each.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON (implies --model).")] = False,
 ) -> None:
-    """Resolve a recipe and show every value with its origin. Nothing is trained or downloaded."""
+    """Resolve a recipe and show every value with its origin. Nothing is trained or downloaded.
+
+    Of a run with DEHVF, also draw which vision layers each language layer sees.
+    """
     from vlft.cli.show import run
 
     run(

@@ -92,3 +92,38 @@ def draw_predictions(
         axis.text(0, -0.29, answer, transform=axis.transAxes, fontsize=9, color="#57606a")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def draw_fusion(
+    weights: Sequence[Sequence[Sequence[float]]], groups: Sequence[str], path: Path
+) -> None:
+    """Draw fusion weights as two heat maps, keys and values.
+
+    Args:
+        weights: By language layer, place (keys, values) and vision group.
+        groups: Names of the groups.
+        path: PNG to write.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    pyplot = _pyplot()
+    height = 1.2 + 0.28 * len(weights)
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, max(height, 2.6)), layout="constrained")
+    image = None
+    for place, (axis, title) in enumerate(zip(axes, ("keys", "values"), strict=True)):
+        shown = [list(layer[place]) for layer in weights]
+        image = axis.imshow(shown, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+        axis.set_title(title)
+        axis.set_xticks(range(len(groups)), groups, rotation=30, ha="right")
+        axis.set_yticks(range(len(weights)), [str(number + 1) for number in range(len(weights))])
+        axis.set_ylabel("language layer")
+        for row, layer in enumerate(shown):
+            for column, value in enumerate(layer):
+                color = "white" if value < 0.6 else "black"
+                axis.text(
+                    column, row, f"{value:.2f}", ha="center", va="center", color=color, size=7
+                )
+    figure.colorbar(image, ax=axes, label="weight")
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

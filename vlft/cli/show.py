@@ -1,12 +1,22 @@
-"""``vlft show``: the resolved recipe and, with a model, what it would train and hold."""
+"""``vlft show``: the resolved recipe and, with a model, what it would train and hold.
+
+Of a run directory, the recipe that it was trained with; and what its adapter has learned, where
+there is something to look at.
+"""
 
 import json
 import math
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vlft.data.pipeline import Samples
     from vlft.recipe import LoadedRecipe
+
+RECIPE = "recipe.yaml"
+"""Of a run directory."""
 
 
 def run(
@@ -22,7 +32,7 @@ def run(
     """Print a recipe.
 
     Args:
-        name: File or shipped name of the recipe.
+        name: File or shipped name of the recipe, or a run directory.
         overrides: Values that win over the file.
         model: Add what is counted on the model.
         samples: Training samples to show.
@@ -36,10 +46,13 @@ def run(
     from vlft.recipe import load_recipe, validate
     from vlft.recipe.show import as_dict, as_text
 
-    loaded = load_recipe(name, overrides)
+    run_dir = Path(name)
+    is_run = (run_dir / RECIPE).is_file()
+    loaded = load_recipe(run_dir / RECIPE if is_run else name, overrides)
     validate(loaded.recipe, origins=loaded.origins)
     if as_json:
-        found = forecast(loaded, tokens=tokens, images=images)
+        with redirect_stdout(sys.stderr):  # what libraries say when they are first imported
+            found = forecast(loaded, tokens=tokens, images=images)
         print(json.dumps(as_dict(loaded) | found, indent=2))
         return
     print(as_text(loaded))
@@ -49,6 +62,11 @@ def run(
     if samples:
         print()
         print(_samples_text(loaded, samples))
+    if is_run and loaded.recipe.adapter.type == "dehvf":
+        from vlft.cli.fusion import show_fusion
+
+        print()
+        print(show_fusion(run_dir))
 
 
 def forecast(

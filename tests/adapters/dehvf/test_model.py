@@ -428,3 +428,22 @@ def test_a_wrapped_host_knows_that_its_images_leave_no_token(adapted):
     assert backbone.images == "beside"
     assert "fuser" in backbone.towers
     assert wrapped(backbone, backbone.model).images == "beside"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_fusion_weights_are_those_of_the_forward_pass(adapted, inputs, query):
+    from vlft.adapters.dehvf.inspection import fusion_weights
+
+    backbone = adapted(query=query)
+    weights = fusion_weights(backbone.model, inputs)
+    groups = 1 if query == "last_only" else 2
+    assert weights.shape == (2, 2, groups)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2))
+    each = [
+        fusion_weights(backbone.model, one(inputs, row, image)) for row, image in ((0, 0), (2, 1))
+    ]
+    torch.testing.assert_close(weights, (each[0] + each[1]) / 2, rtol=1e-4, atol=1e-5)
+    if query in ("layer_id", "hidden"):
+        assert not torch.allclose(*each)  # they depend on the image
+    if query == "static":
+        assert torch.equal(*each)

@@ -18,6 +18,9 @@ from vlft.adapters.dehvf.fuser import Fused, HierarchicalFuser, prompt_logits
 Slots = Float[Tensor, "batch images 2 patches rank"]
 """Visual keys (0) and values (1) of one layer."""
 
+Weights = Float[Tensor, "batch images 2 groups"]
+"""Fusion weights of one layer."""
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -30,6 +33,7 @@ class Memory:
         prompt: Which tokens are the prompt's (``hidden``).
         keeps: Whether weights that depend on the text are those of the first call (generation).
         kept: They, by layer.
+        weights: Fusion weights of the layers that have been mixed, by layer.
     """
 
     slots: Float[Tensor, "batch images layers 2 patches rank"] | None
@@ -38,6 +42,7 @@ class Memory:
     prompt: Bool[Tensor, "batch tokens"] | None = None
     keeps: bool = False
     kept: dict[int, Slots] = field(default_factory=dict)
+    weights: dict[int, Weights] = field(default_factory=dict)
 
     def rows(self, count: int) -> "Memory":
         """Return the memory for so many rows: beams and samples of one prompt stand together."""
@@ -46,23 +51,21 @@ class Memory:
         times, rest = divmod(count, len(self.present))
         assert rest == 0, f"{count} rows for {len(self.present)} samples"
 
-        def again(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.repeat_interleave(times, dim=0)
+        def each(tensor: Tensor) -> Tensor:
+            return tensor.repeat_interleave(times, dim=0)
 
+        def maybe(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else each(tensor)
+
+        fused = self.fused
         return replace(
             self,
-            slots=again(self.slots),
-            fused=self.fused
-            and Fused(
-                self.fused.patches.repeat_interleave(times, dim=0),
-                self.fused.logits.repeat_interleave(times, dim=0),
-                again(self.fused.keys),
-            ),
-            present=again(self.present),
-            prompt=again(self.prompt),
-            kept={
-                layer: slots.repeat_interleave(times, dim=0) for layer, slots in self.kept.items()
-            },
+            slots=maybe(self.slots),
+            fused=fused and Fused(each(fused.patches), each(fused.logits), maybe(fused.keys)),
+            present=each(self.present),
+            prompt=maybe(self.prompt),
+            kept={layer: each(slots) for layer, slots in self.kept.items()},
+            weights={layer: each(weights) for layer, weights in self.weights.items()},
         )
 
 
@@ -90,7 +93,9 @@ def remember(
     if fused.keys is not None:
         own = Fused(patches, logits, fused.keys[chosen])
         return Memory(None, own, present, prompt, keeps)
-    return Memory(mixed(fuser.weights(logits), patches), None, present)
+    weights = fuser.weights(logits)
+    by_layer = dict(enumerate(weights.unbind(dim=2)))
+    return Memory(mixed(weights, patches), None, present, weights=by_layer)
 
 
 def mixed(
@@ -126,9 +131,10 @@ def slots_of(
     seen = memory.prompt[:, -x.shape[1] :, None].to(x.dtype)
     pooled = (x * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
     asked = prompt_logits(fuser, pooled, keys)[:, :, None]
-    slots = mixed(fuser.weights(logits[:, :, layer] + asked), patches)
+    weights = fuser.weights(logits[:, :, layer] + asked)
+    slots = mixed(weights, patches)
     if memory.keeps:
-        memory.kept[layer] = slots
+        memory.kept[layer], memory.weights[layer] = slots, weights
     return slots
 
 

@@ -193,7 +193,7 @@ class TakeImages:
         if self.shared.disable_adapters:
             _drop_beside(kwargs)
             return args, kwargs
-        taken, rows = _taken(kwargs), _rows_of(args, kwargs)
+        taken, rows = taken_from(kwargs), rows_of(args, kwargs)
         if self.calls.held is None:
             mask = kwargs.get("attention_mask")
             self.calls.memories = build(host, self.shared, taken, rows=rows, mask=mask)
@@ -230,7 +230,7 @@ class Generate:
         if self.shared.disable_adapters:
             _drop_beside(kwargs)
             return self.original(*args, **kwargs)
-        taken, rows, mask = _taken(kwargs), _rows_of(args, kwargs), kwargs.get("attention_mask")
+        taken, rows, mask = taken_from(kwargs), rows_of(args, kwargs), kwargs.get("attention_mask")
         with torch.no_grad():
             memories = build(self.host, self.shared, taken, rows=rows, mask=mask, is_prompt=True)
         with self.calls.holding(memories):
@@ -277,7 +277,7 @@ def _unhook(host: Any) -> None:
     delattr(host, SHARED)
 
 
-def _taken(kwargs: dict[str, Any]) -> dict[str, Tensor]:
+def taken_from(kwargs: dict[str, Any]) -> dict[str, Tensor]:
     """Take images and what belongs to them out of the inputs.
 
     Raises:
@@ -295,10 +295,11 @@ def _taken(kwargs: dict[str, Any]) -> dict[str, Tensor]:
 def _drop_beside(kwargs: dict[str, Any]) -> None:
     """Leave images that came beside the sequence out: a host alone could not place them."""
     if kwargs.get("image_slots") is not None:
-        _taken(kwargs)
+        taken_from(kwargs)
 
 
-def _rows_of(args: Any, kwargs: dict[str, Any]) -> int | None:
+def rows_of(args: Any, kwargs: dict[str, Any]) -> int | None:
+    """Return how many samples a call has, where its inputs say so."""
     for value in (
         *args[:1],
         *(kwargs.get(name) for name in ("input_ids", "inputs_embeds", "inputs")),
