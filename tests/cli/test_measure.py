@@ -360,3 +360,14 @@ def test_a_leaderboard_is_made_of_results(vlft, held_out, tmp_path, monkeypatch)
     called = vlft("leaderboard", "results", "--published", "match")
     assert called.status == 2
     assert "Did you mean 'matching'?" in called.err
+
+
+def test_missing_data_are_told_before_a_model_is_loaded(vlft, lora_run, tmp_path, monkeypatch):
+    from vlft import hub
+
+    monkeypatch.setattr(hub, "load", lambda folder: pytest.fail("the model was loaded"))
+    called = vlft(
+        "eval", str(lora_run), "--suite", "aro", "--data", str(tmp_path), "--out", str(tmp_path)
+    )
+    assert called.status == 2
+    assert called.err.count("its data are not there: looked for") == 4

@@ -121,7 +121,7 @@ def test_a_policy_replaces_the_extraction(score):
         (said("A", "B", "C"), r"1 of 4 records have no prediction \(q3\): .*--partial"),
         (
             [*said("A", "B", "C", "A"), {"id": "q33", "answer": "A"}],
-            r"1 predictions have no record \(q33; is 'q3' meant\?\)",
+            r"1 prediction has no record \(q33; is 'q3' meant\?\)",
         ),
     ],
 )

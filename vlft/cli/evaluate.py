@@ -101,8 +101,16 @@ def run(
     specs = specs or _specs(wanted, folder)
     target = writable(Path(wanted.out) if wanted.out else folder / "results", what="results")
     report = _Report(as_json=wanted.as_json)
-    failed = 0
+    num_specs = len(specs)
     with launched() as processes:
+        missing = _missing(specs, wanted.data)  # before a model is loaded, which may take minutes
+        if processes.is_main:
+            for name, error in missing.items():
+                _tell(name, error)
+        failed = len(missing)
+        specs = [spec for spec in specs if spec.name not in missing]
+        if not specs:
+            return 2
         backbone = hub.load(folder)
         backbone.model.to(processes.device)
         identity = identify(backbone, name=wanted.name or run_dir)
@@ -135,9 +143,24 @@ def run(
                 )
                 sys.exit(INTERRUPTED)
     report.print()
-    if failed and len(specs) > 1 and processes.is_main:
-        sys.stderr.write(f"vlft: {failed} of {len(specs)} benchmarks could not be measured\n")
+    if failed and num_specs > 1 and processes.is_main:
+        sys.stderr.write(f"vlft: {failed} of {num_specs} benchmarks could not be measured\n")
     return 2 if failed else 0
+
+
+def _missing(specs: "Sequence[BenchmarkSpec]", data: str | None) -> dict[str, str]:
+    """Return benchmarks whose published files are not there, with what to do."""
+    from vlft.evaluation.places import placed
+
+    found = {}
+    for spec in specs:
+        if spec.world is not None:  # is written when it is measured
+            continue
+        try:
+            placed(spec, data)
+        except VlftError as error:
+            found[spec.name] = str(error)
+    return found
 
 
 def score(

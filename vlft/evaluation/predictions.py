@@ -229,9 +229,11 @@ def _left_out(
 ) -> Iterator[str]:
     """Say what ``--partial`` left out."""
     if len(fitting) < len(records):
-        yield f"{len(records) - len(fitting)} records have no prediction: the result is limited"
+        lacking = _many(len(records) - len(fitting), "record")
+        yield f"{lacking} no prediction: the result is limited"
     if len(fitting) < len(predictions):
-        yield f"{len(predictions) - len(fitting)} predictions have no record: the result is limited"
+        over = _many(len(predictions) - len(fitting), "prediction")
+        yield f"{over} no record: the result is limited"
 
 
 def _unmatched(strangers: Sequence[str], missing: Sequence[str], ids: Sequence[str]) -> str:
@@ -239,13 +241,17 @@ def _unmatched(strangers: Sequence[str], missing: Sequence[str], ids: Sequence[s
     if strangers:
         guess = near(strangers[0], ids)
         hint = f"; is {guess!r} meant?" if guess else ""
-        found.append(f"{len(strangers)} predictions have no record ({_some(strangers)}{hint})")
+        found.append(f"{_many(len(strangers), 'prediction')} no record ({_some(strangers)}{hint})")
     if missing:
         found.append(f"{len(missing)} of {len(ids)} records have no prediction ({_some(missing)})")
     return (
         f"{' and '.join(found)}: check that file and data belong together, or score what fits with "
         "--partial, which marks the result"
     )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what} has" if count == 1 else f"{count} {what}s have"
 
 
 def _some(names: Sequence[str]) -> str:

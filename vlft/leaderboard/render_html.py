@@ -147,7 +147,7 @@ class View:
         parts = [
             _many(len(rows) - published, "result"),
             _many(len(self.sections), "benchmark"),
-            _many(len(self._board.tables), "ranking"),
+            _many(sum(not table.limited for table in self._board.tables), "ranking"),
             *([_many(published, "published row")] if published else []),
             *([f"newest {max(map(str, dates))[:10]}"] if dates else []),
         ]

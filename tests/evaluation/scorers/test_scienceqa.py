@@ -579,7 +579,7 @@ def test_ids_that_do_not_fit_are_errors_unless_partial(score, small):
     (gone, index) = next(iter(content["results"].items()))
     del content["results"][gone]
     content["results"]["99999"] = index
-    with pytest.raises(EvaluationError, match=r"1 predictions have no record .* 1 of 16 records"):
+    with pytest.raises(EvaluationError, match=r"1 prediction has no record .* 1 of 16 records"):
         score(content)
     done = score(content, partial=True)
     assert done.result.metrics[0].n == 15
