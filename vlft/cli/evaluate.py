@@ -93,8 +93,9 @@ def run(
     specs = _specs(wanted, None) if wanted.benchmarks else None  # a wrong name is told at once
 
     from vlft import hub
+    from vlft.backbones.fingerprint import fingerprint
     from vlft.evaluation.driver import evaluate
-    from vlft.evaluation.identity import fingerprint, identify
+    from vlft.evaluation.identity import identify
     from vlft.evaluation.processes import launched
 
     folder = hub.locate(run_dir)

@@ -30,6 +30,7 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
     from vlft.cli.report import tower_table
     from vlft.cli.suite import suite_callback
     from vlft.cli.train_disk import say_if_tight
+    from vlft.cli.train_features import cached_features
     from vlft.data import pipeline
     from vlft.training import fit as fitting
     from vlft.training import run_directory
@@ -88,6 +89,11 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
         if recipe.training.dataloader_drop_last:
             batch = recipe.training.global_batch_size
             pipeline.require_one_batch(train, global_batch_size=batch)
+        blank_inputs = None
+        if recipe.data.cache_vision_features:
+            train, validation, blank_inputs = cached_features(
+                backbone, train, validation, device=arguments.device, say=say
+            )
 
     done = fitting.fit(
         recipe=recipe,
@@ -95,7 +101,7 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
         backbone=backbone,
         train=train,
         validation=validation,
-        collate=pipeline.collator(backbone),
+        collate=pipeline.collator(backbone, blank_inputs=blank_inputs),
         resume_from=resume_from,
         suite=suite,
     )

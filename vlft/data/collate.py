@@ -1,7 +1,7 @@
 """Samples to batches: padding, the positions whose logits are needed, and a stand-in image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -101,10 +101,16 @@ class ConversationCollator:
         processor: The host's processor, or tokenizer for text-only hosts.
         host: The host's way with images; None: the blank image has what its processor makes of it.
         beside: The images leave no token in the sequence.
+        blank_inputs: Image tensors of the blank image; None: those of its processor.
     """
 
     def __init__(
-        self, processor: Any, host: HostImages | None = None, *, beside: bool = False
+        self,
+        processor: Any,
+        host: HostImages | None = None,
+        *,
+        beside: bool = False,
+        blank_inputs: dict[str, Tensor] | None = None,
     ) -> None:
         tokenizer: Any = tokenizer_of(processor)
         self.pad_token_id = _pad_token_id(tokenizer)
@@ -112,7 +118,10 @@ class ConversationCollator:
         self.beside = beside
         self.blank: Blank | None = None
         if is_processor(processor):
-            self.blank = (blank_beside if beside else blank_image)(processor, host)
+            blank = (blank_beside if beside else blank_image)(processor, host)
+            self.blank = (
+                blank if blank_inputs is None else replace(blank, image_inputs=blank_inputs)
+            )
 
     def __call__(self, samples: Sequence[EncodedConversation]) -> Batch:
         """Join samples to a batch.

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -85,7 +86,7 @@ class MixedSamples(Dataset):
     """
 
     def __init__(self, members: Sequence[EncodedDataset], section: Mixture) -> None:
-        self.members = tuple(members)
+        self.members: tuple[Any, ...] = tuple(members)
         self.records = MixedRecords([member.records for member in members])
         sizes = tuple(len(member) for member in members)
         self.mix = Mix(
@@ -119,6 +120,13 @@ class MixedSamples(Dataset):
             for at, sample in zip(mine, found, strict=True):
                 samples[at] = sample
         return samples
+
+    def with_members(self, members: Sequence[Any]) -> "MixedSamples":
+        """Return the same mixture of other data sets of the same sizes."""
+        assert tuple(map(len, members)) == self.mix.sizes
+        changed = copy(self)
+        changed.members = tuple(members)
+        return changed
 
     def starts(self) -> list[int]:
         """The index of the first sample of each data set."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from vlft.adapters.parts import base_model
 from vlft.backbones import class_names
 from vlft.data import open_dataset
@@ -113,8 +115,15 @@ def encoder(backbone: Backbone, data: DataSection) -> Encoder:
     )
 
 
-def collator(backbone: Backbone) -> Callable[[list[Any]], Batch]:
-    """Return what makes a batch of samples for this host."""
+def collator(
+    backbone: Backbone, *, blank_inputs: dict[str, Tensor] | None = None
+) -> Callable[[list[Any]], Batch]:
+    """Return what makes a batch of samples for this host.
+
+    Args:
+        backbone: The host.
+        blank_inputs: Image tensors that a batch without images gets; None: those of a gray image.
+    """
     if backbone.family == "contrastive":
         return PairCollator(backbone.processor, text_length=backbone.text_length)
     if backbone.family == "vision":
@@ -123,6 +132,7 @@ def collator(backbone: Backbone) -> Callable[[list[Any]], Batch]:
         backbone.processor,
         host_images(base_model(backbone.model)),
         beside=backbone.images == "beside",
+        blank_inputs=blank_inputs,
     )
 
 

@@ -76,9 +76,9 @@ def evaluate(
         DataError: The data cannot be read.
     """
     # transformers takes seconds to import, which data and predictions are read without
+    from vlft.backbones.fingerprint import fingerprint
     from vlft.evaluation.capabilities import capabilities_of
     from vlft.evaluation.identity import (
-        fingerprint,
         identify,
         recorded_facts,
         visual_tokens_per_image,

@@ -350,7 +350,7 @@ def build(
                 )
             prompt = torch.ones(images.shape[0], 1, dtype=torch.bool, device=images.device)
         net = shared.net(adapter)
-        fused = net.fuser(_states(host, config, taken, _weight_dtype(net)))
+        fused = net.fuser(vision_states(host, config, taken, _weight_dtype(net)))
         found[adapter] = remember(
             net.fuser,
             fused,
@@ -393,10 +393,17 @@ def _images_of(
     return images
 
 
-def _states(
+def vision_states(
     host: Any, config: DehvfConfig, taken: dict[str, Tensor], dtype: torch.dtype
 ) -> VisionStates:
-    """Return the groups' states, from the cache or from the tower."""
+    """Return the groups' states, from the cache or from the tower.
+
+    Args:
+        host: The host.
+        config: Of the adapter.
+        taken: Image tensors, or ``visual_features``.
+        dtype: Of the states.
+    """
     cached = taken.get("visual_features")
     if cached is not None:
         return VisionStates(cached[:, :, 0].to(dtype), cached[:, :, 1:].to(dtype))

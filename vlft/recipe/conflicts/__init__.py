@@ -12,6 +12,7 @@ def conflicts(recipe: Recipe) -> list[Conflict]:
         host.quantized_storage,
         host.adapter_names,
         beside.images_beside,
+        beside.cached_features,
         host.adapter_places,
         host.trained_towers,
         data.data_sets,

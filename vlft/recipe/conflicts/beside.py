@@ -1,8 +1,9 @@
-"""What does not go with images that reach the language model beside its sequence (DEHVF)."""
+"""What does not go with images beside the sequence (DEHVF), and with features from a cache."""
 
 from collections.abc import Iterator
 
-from vlft.recipe.adapter import DehvfAdapter
+from vlft.recipe.adapter import DehvfAdapter, FullAdapter
+from vlft.recipe.adapter.placed import Placed
 from vlft.recipe.conflicts.conflict import Conflict
 from vlft.recipe.schema import Recipe
 from vlft.recipe.towers import Tower
@@ -32,4 +33,34 @@ def images_beside(recipe: Recipe) -> Iterator[Conflict]:
             "towers.projector.train",
             "with dehvf images do not pass the projector, so it would never have a gradient: "
             "leave it frozen",
+        )
+
+
+def cached_features(recipe: Recipe) -> Iterator[Conflict]:
+    """Refuse a cache of features that training changes, or that no host takes."""
+    if not recipe.data.cache_vision_features:
+        return
+    host, adapter = recipe.backbone, recipe.adapter
+    if not {"vision", "language"} <= {*host.tower_names}:
+        yield Conflict(
+            "data.cache_vision_features",
+            f"host type {host.type} has no vision tower beside a language model: leave it off",
+        )
+        return
+    if isinstance(adapter, DehvfAdapter) and adapter.vision_adapter_dim:
+        yield Conflict(
+            "data.cache_vision_features",
+            "adapter.vision_adapter_dim trains the vision tower, so its features change: set it "
+            "to 0, or leave the cache off",
+        )
+    chosen = recipe.towers.get("vision", Tower()).train
+    trained = chosen == "full" or (isinstance(adapter, FullAdapter) and chosen != "frozen")
+    inside = isinstance(adapter, Placed) and any(
+        site.startswith("vision.") for site in adapter.sites
+    )
+    if trained or inside:
+        yield Conflict(
+            "data.cache_vision_features",
+            "the vision tower is trained, so its features change: set towers.vision.train: frozen "
+            "and take its sites out of the adapter, or leave the cache off",
         )

@@ -50,6 +50,9 @@ class DataSection(Section):
     image_tokens_per_sample: int | None = Field(None, gt=0)
     """Most image tokens of one sample, over all of its images; larger images are scaled down
     before they are encoded. Null: what the host's processor makes of them."""
+    cache_vision_features: bool = False
+    """Keep what a frozen vision tower makes of each image on disk, below ``VLFT_CACHE``: it then
+    runs once per image and not in every epoch. The size is said beforehand."""
     max_image_pixels: int = Field(MAX_IMAGE_PIXELS, gt=0)
     """Refuse a larger image (width times height) before it is decoded."""
 

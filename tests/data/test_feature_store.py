@@ -1,0 +1,46 @@
+import pickle
+
+import pytest
+import torch
+
+from vlft.data import feature_store
+from vlft.data.feature_store import FeatureStore
+from vlft.errors import DataError
+
+
+def rows(*values):
+    return torch.tensor(values, dtype=torch.float32)[:, None, None].expand(-1, 2, 3)
+
+
+def test_rows_come_back_by_their_keys_in_any_order(tmp_path):
+    store = FeatureStore(tmp_path, (2, 3))
+    store.append(["a", "b"], rows(1, 2))
+    store.append(["c"], rows(3))
+    again = FeatureStore(tmp_path, (2, 3))
+    for one in (store, again, pickle.loads(pickle.dumps(store))):  # noqa: S301  our own
+        assert one.rows(["c", "a", "c"])[:, 0, 0].tolist() == [3, 1, 3]
+        assert one.rows(["b"]).dtype == torch.float16
+    assert "b" in again
+    assert "d" not in again
+
+
+@pytest.mark.parametrize(("file", "left"), [("index", ["a"]), ("rows.bin", ["a"])])
+def test_what_a_kill_left_unfinished_is_written_anew(tmp_path, file, left):
+    FeatureStore(tmp_path, (2, 3)).append(["a"], rows(1))
+    FeatureStore(tmp_path, (2, 3)).append(["b"], rows(2))
+    path = tmp_path / file
+    path.write_bytes(path.read_bytes()[:-1])
+    store = FeatureStore(tmp_path, (2, 3))
+    assert [key for key in "ab" if key in store] == left
+    store.append(["c"], rows(3))
+    again = FeatureStore(tmp_path, (2, 3))
+    assert again.rows(["a", "c"])[:, 0, 0].tolist() == [1, 3]
+    assert "b" not in again
+
+
+def test_a_short_disk_is_refused_beforehand(tmp_path, monkeypatch):
+    store = FeatureStore(tmp_path, (2, 3))
+    assert store.require_room(5) == 60
+    monkeypatch.setattr(feature_store, "free_bytes", lambda folder: feature_store.MARGIN + 50)
+    with pytest.raises(DataError, match=r"5 images take 0\.0 GB .* leave the cache off"):
+        store.require_room(5)

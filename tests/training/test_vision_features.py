@@ -1,0 +1,89 @@
+"""Training on features from disk is training on the images."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from vlft.errors import RecipeError
+
+DEHVF = "adapter={type: dehvf, groups: 2, r: 4, num_learned: 4, max_images: 2, memory_dropout: 0}"
+LORA = "adapter={type: lora, sites: [language.attention], r: 4}"
+CACHED = "data.cache_vision_features=true"
+
+
+def losses_of(run_dir: Path) -> list[float]:
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("VLFT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "vision_features"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", [DEHVF, LORA], ids=["dehvf", "lora"])
+def test_the_losses_are_those_of_images_and_the_tower_runs_once(
+    adapter, train, cache, monkeypatch, capsys
+):
+    from transformers.models.clip.modeling_clip import CLIPVisionModel
+
+    plain = train(adapter)
+    seen = []
+    forward = CLIPVisionModel.forward
+
+    def counted(self, pixel_values, *args, **kwargs):
+        seen.append(len(pixel_values))
+        return forward(self, pixel_values, *args, **kwargs)
+
+    monkeypatch.setattr(CLIPVisionModel, "forward", counted)
+    capsys.readouterr()
+    first = train(adapter, CACHED)
+    assert "vision features: " in capsys.readouterr().out
+    (folder,) = cache.iterdir()
+    each = len((folder / "index").read_text().splitlines())
+    audited = 16 if adapter is LORA else 0  # placeholders are compared with what the tower gives
+    assert sum(seen) == audited + each
+    seen.clear()
+    second = train(adapter, CACHED)
+    assert sum(seen) == audited
+    assert losses_of(first) == losses_of(second)
+    assert losses_of(first) == pytest.approx(losses_of(plain), rel=2e-3)  # rows are float16
+
+
+@pytest.mark.slow
+def test_other_weights_are_other_features(train, cache):
+    train(LORA, CACHED)
+    train(LORA, CACHED, "seed=9")  # random hosts: another tower
+    assert len(list(cache.iterdir())) == 2
+    train(DEHVF, CACHED)  # the same tower, another kind
+    assert len(list(cache.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([DEHVF, "adapter.vision_adapter_dim=2"], "adapter.vision_adapter_dim trains the vision"),
+        (["adapter={type: lora, sites: [vision.attention]}"], "the vision tower is trained"),
+        ([LORA, "towers.vision.train=full"], "the vision tower is trained"),
+    ],
+)
+def test_a_trained_tower_is_refused(overrides, message, train, cache):
+    with pytest.raises(RecipeError, match=message):
+        train(*overrides, CACHED)
+    assert not cache.exists()
+
+
+def test_a_host_without_a_way_in_is_refused(cache):
+    from vlft.backbones import build
+    from vlft.data.vision_features import vision_features
+    from vlft.errors import DataError
+    from vlft.recipe.backbone import ImageTextToText
+
+    torch.manual_seed(0)
+    host = build(ImageTextToText(type="image_text_to_text", config="tiny_qwen2_5_vl"))
+    with pytest.raises(DataError, match="it works with LLaVA hosts, and with adapter"):
+        vision_features(host)
