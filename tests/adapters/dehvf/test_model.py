@@ -415,6 +415,23 @@ def test_more_images_than_configured_are_refused(adapted, inputs):
         logits_of(adapted(), {**inputs, "image_slots": torch.tensor([[0, 1], [-1, -1], [1, -1]])})
 
 
+def test_cached_states_are_those_of_the_tower_and_must_fit(adapted, inputs):
+    from vlft.adapters.dehvf.features import group_states
+
+    backbone = adapted()
+    _, shape, _, read = group_states(backbone.model)
+    with torch.no_grad():
+        features = read({"pixel_values": inputs["pixel_values"]})
+    assert features.shape == (2, *shape)
+    given = {name: value for name, value in inputs.items() if name != "pixel_values"}
+    cached = logits_of(backbone, {**given, "visual_features": features})
+    torch.testing.assert_close(cached, logits_of(backbone, inputs))
+    with pytest.raises(
+        AdapterError, match=r"visual_features: found .* expected \[images, 2 groups"
+    ):
+        logits_of(backbone, {**given, "visual_features": features[:, :1]})
+
+
 def test_a_host_of_another_size_is_refused(adapted, bare, tmp_path):
     adapted().model.save_pretrained(tmp_path)
     config = copy.deepcopy(bare().model.config)

@@ -132,7 +132,7 @@ BAD = {
     "one missing": (lambda rows: rows[1:], "1 of 12 records have no prediction (0)"),
     "a stranger": (
         lambda rows: [*rows, {"image_id": 99, "caption": "a"}],
-        "1 predictions have no record (99",
+        "1 prediction has no record (99",
     ),
     "two for one image": (lambda rows: [*rows, rows[0]], "2 predictions have the id '0'"),
     "no caption": (

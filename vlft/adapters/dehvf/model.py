@@ -406,6 +406,13 @@ def vision_states(
     """
     cached = taken.get("visual_features")
     if cached is not None:
+        expected = (len(config.used_groups), 1 + config.num_patches, config.vision_width)
+        if cached.shape[1:] != expected:
+            raise AdapterError(
+                f"visual_features: found {tuple(cached.shape)}, expected [images, {expected[0]} "
+                f"groups, {expected[1]} summary and patches, {expected[2]} wide]: they were made "
+                "for another adapter or host"
+            )
         return VisionStates(cached[:, :, 0].to(dtype), cached[:, :, 1:].to(dtype))
     tower: Any = host.get_submodule(config.vision_tower)
     trains = any(parameter.requires_grad for parameter in tower.parameters())
