@@ -44,3 +44,13 @@ def test_a_short_disk_is_refused_beforehand(tmp_path, monkeypatch):
     monkeypatch.setattr(feature_store, "free_bytes", lambda folder: feature_store.MARGIN + 50)
     with pytest.raises(DataError, match=r"5 images take 0\.0 GB .* leave the cache off"):
         store.require_room(5)
+
+
+def test_two_runs_that_fill_one_store_keep_each_others_rows(tmp_path):
+    one, two = (FeatureStore(tmp_path, (2, 3)) for _ in range(2))
+    one.append(["a", "b"], rows(1, 2))
+    two.append(["c", "a"], rows(3, 9))
+    one.append(["d"], rows(4))
+    assert one.rows(["a", "b", "c", "d"])[:, 0, 0].tolist() == [1, 2, 3, 4]
+    two.reload()
+    assert two.rows(["d", "a"])[:, 0, 0].tolist() == [4, 1]

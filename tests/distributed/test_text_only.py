@@ -11,12 +11,15 @@ backbone: {{type: assembled, config: tiny_llava}}
 adapter: {adapter}
 data:
   train: {{type: messages, path: {path}}}
+  validation: {{type: messages, path: {held_out}}}
 objective: {{type: language_modeling}}
 training:
   global_batch_size: 2
   max_steps: 16
   learning_rate: 1e-3
   logging_steps: 1
+  eval_strategy: steps
+  eval_steps: 16
   save_strategy: 'no'
   dataloader_num_workers: 0
 """
@@ -54,8 +57,15 @@ def test_text_only_rank_trains_like_one_process(adapter, config, launch, losses,
         records.append({"id": f"r{number}", "messages": turns, "images": images})
     path = tmp_path / "data.jsonl"
     path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    held_out = tmp_path / "held_out.jsonl"  # two images on one rank, none on the other
+    for record in records[:8:2]:
+        record["messages"][0]["content"] = "<image><image>what color are they?"
+        record["images"] = ["red.png", "red.png"]
+    held_out.write_text(
+        "".join(f"{json.dumps({**record, 'id': 'v' + record['id']})}\n" for record in records[:8])
+    )
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(RECIPE.format(path=path, adapter=adapter))
+    recipe.write_text(RECIPE.format(path=path, held_out=held_out, adapter=adapter))
 
     # One record per rank and step: in two epochs of shuffled records every mixture comes up.
     one, two = tmp_path / "one", tmp_path / "two"

@@ -24,7 +24,7 @@ from vlft.types import Backbone
 ADAPTERS: dict[str, Adapter] = {"dehvf": DEHVF, "full": FULL, "lora": LORA, "peft": PEFT}
 
 FUSER = "fuser"
-"""Tower of what layers share; it may have a learning rate of its own."""
+"""Tower of what layers share, in tables."""
 
 METHODS = {"VLFT_DEHVF": DEHVF}
 """Methods of our own that are more than a PEFT config, by their PEFT type."""
@@ -72,11 +72,11 @@ def apply_adapter(
     modules = resolve_modules(backbone, section)
     if section.type == "lora":
         require_kind(backbone, modules, WRAPS, method="lora")
-    _refuse_overlap(backbone, modules, trained)
     refuse_quantized(backbone, modules, section)
     assert adapter.config is not None
     config = adapter.config(section, modules, backbone)
     places = {*_targets(config)}
+    _refuse_overlap(backbone, sorted(places), trained)
     if plain_init or on_meta:
         config = mutation.plain(config)
     saved, in_place = _split_towers(backbone, trained)

@@ -34,7 +34,12 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
     from vlft.data import pipeline
     from vlft.training import fit as fitting
     from vlft.training import run_directory
-    from vlft.training.launch import is_main_process, read_launch, training_arguments
+    from vlft.training.launch import (
+        is_main_process,
+        leave_group,
+        read_launch,
+        training_arguments,
+    )
 
     launch = read_launch()
     batches = validate(recipe, launch)
@@ -105,6 +110,7 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
         resume_from=resume_from,
         suite=suite,
     )
+    leave_group()
     if done.interrupted:
         again = shlex.join(["vlft", "train", name, *overrides, "--resume"])
         say(f"stopped after step {done.steps}; go on with: {again}")

@@ -37,7 +37,12 @@ def image_tensors(
         return {}
     rows = [[image] for image in images]
     tensors = processor.image_processor(images=rows, return_tensors="pt", **settings)
-    return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    unused = processor.unused_input_names  # such as the number of crops
+    return {
+        name: value
+        for name, value in tensors.items()
+        if isinstance(value, Tensor) and name not in unused
+    }
 
 
 def image_slots(counts: Sequence[int]) -> Int[Tensor, "batch images"]:

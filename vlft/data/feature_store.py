@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from vlft.disk import free_bytes, tell_full_disk
 from vlft.errors import DataError
 
-ROWS, INDEX = "rows.bin", "index"
+ROWS, INDEX, LOCK = "rows.bin", "index", "lock"
 
 MARGIN = 64 * 2**20
 """Bytes that are left free on the disk."""
@@ -53,6 +54,7 @@ class FeatureStore:
         rows = self.folder / ROWS
         size = rows.stat().st_size // self.row_bytes if rows.is_file() else 0
         self._place = {key: place for place, key in enumerate(lines[:size])}
+        self._index_bytes = sum(len(key) + 1 for key in self._place)
         self._mapped = None
 
     def __contains__(self, key: str) -> bool:
@@ -74,21 +76,23 @@ class FeatureStore:
         return needed
 
     def append(self, keys: Sequence[str], rows: Tensor) -> None:
-        """Add rows; one process at a time.
+        """Add rows, also while another run adds to the same file; what is there by then is kept.
 
         Raises:
             RunDirectoryError: The disk is full.
         """
         assert rows.shape[1:] == self.shape, f"rows of {tuple(rows.shape[1:])}, not {self.shape}"
-        content = rows.detach().to("cpu", torch.float16).contiguous().numpy().tobytes()
-        kept = len(self._place)
-        with tell_full_disk(self.folder, what="vision features"):
-            _write_at(self.folder / ROWS, kept * self.row_bytes, content)
-            whole = "".join(f"{key}\n" for key in (*self._place, *keys))
-            start = sum(len(key) + 1 for key in self._place)
-            _write_at(self.folder / INDEX, start, whole[start:].encode())
-        self._place |= {key: kept + number for number, key in enumerate(keys)}
-        self._mapped = None
+        with FileLock(self.folder / LOCK), tell_full_disk(self.folder, what="vision features"):
+            self.reload()
+            new = [at for at, key in enumerate(keys) if key not in self._place]
+            added = rows.detach()[new].to("cpu", torch.float16).contiguous()
+            kept = len(self._place)
+            names = "".join(f"{keys[at]}\n" for at in new)
+            _write_at(self.folder / ROWS, kept * self.row_bytes, added.numpy().tobytes())
+            _write_at(self.folder / INDEX, self._index_bytes, names.encode())
+            self._index_bytes += len(names)
+            self._place |= {keys[at]: kept + number for number, at in enumerate(new)}
+            self._mapped = None
 
     def rows(self, keys: Sequence[str]) -> Tensor:
         """Return rows [len(keys), *shape], read from the file's pages."""

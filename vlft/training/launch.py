@@ -55,6 +55,15 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def leave_group() -> None:
+    """End the group of processes, where there is one.
+
+    Its threads have to be gone before the interpreter is, or a finished run may end in an abort.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def training_arguments(
     recipe: Recipe, launch: Launch, batches: Batches, run_dir: Path
 ) -> TrainingArguments:

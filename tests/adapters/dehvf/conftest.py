@@ -16,7 +16,15 @@ from vlft.types import Backbone
 
 SMALL = {"groups": 2, "r": 8, "num_learned": 4, "width": 8, "mlp_hidden": 16}
 
-HOSTS = ("tiny_llava", "tiny_qwen2_5_vl", "tiny_qwen2_vl", "tiny_smolvlm", "tiny_paligemma")
+HOSTS = (
+    "tiny_llava",
+    "tiny_qwen2_5_vl",
+    "tiny_qwen2_vl",
+    "tiny_smolvlm",
+    "tiny_idefics3",
+    "tiny_paligemma",
+    "tiny_gemma3",
+)
 """One host for each way to read a tower."""
 
 

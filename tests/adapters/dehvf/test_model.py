@@ -19,6 +19,7 @@ from vlft.adapters.dehvf.model import DehvfModel
 from vlft.adapters.registration import register
 from vlft.errors import AdapterError
 from vlft.recipe.adapter import DehvfAdapter
+from vlft.recipe.towers import Tower
 
 QUERIES = ("layer_id", "hidden", "static", "last_only")
 
@@ -434,10 +435,58 @@ def test_cached_states_are_those_of_the_tower_and_must_fit(adapted, inputs):
 
 def test_a_host_of_another_size_is_refused(adapted, bare, tmp_path):
     adapted().model.save_pretrained(tmp_path)
-    config = copy.deepcopy(bare().model.config)
-    config.text_config.hidden_size = 64
-    with pytest.raises(AdapterError, match="language model of width 128, and this host's has 64"):
-        PeftModel.from_pretrained(LlavaForConditionalGeneration(config), str(tmp_path))
+    for part, field, value, words in (
+        ("text_config", "hidden_size", 64, "language model of width 128, and this host's has 64"),
+        ("text_config", "num_hidden_layers", 4, "language model of depth 2, and this host's has 4"),
+        ("vision_config", "num_hidden_layers", 4, "vision tower of depth 2, and this host's has 4"),
+    ):
+        config = copy.deepcopy(bare().model.config)
+        setattr(getattr(config, part), field, value)
+        if field == "num_hidden_layers" and part == "text_config":
+            config.text_config.layer_types = None
+        with pytest.raises(AdapterError, match=words):
+            PeftModel.from_pretrained(LlavaForConditionalGeneration(config), str(tmp_path))
+
+
+def test_a_hidden_query_needs_the_whole_prompt_and_its_mask(adapted, inputs):
+    backbone = adapted(query="hidden")
+    asked = one(inputs, 2, 1)
+    settings = {"do_sample": False, "max_new_tokens": 3, "eos_token_id": None, "pad_token_id": 0}
+    bare_prompt = {name: asked[name] for name in ("input_ids", "pixel_values")}
+    with pytest.raises(AdapterError, match="attention_mask: with adapter"):
+        backbone.model.generate(**bare_prompt, **settings)
+    with pytest.raises(AdapterError, match="reads the whole prompt in one forward pass"):
+        backbone.model.generate(**asked, prefill_chunk_size=4, **settings)
+
+
+def test_modules_outside_the_language_models_networks_are_refused(bare):
+    section = section_of("tiny_llava", sites=(), target_modules=r".*vision_tower.*mlp\.fc1")
+    with pytest.raises(AdapterError, match="is no part of a feed-forward network of the language"):
+        apply_adapter(bare(), section, {})
+
+
+def test_memory_may_stand_in_some_layers_only(bare, inputs):
+    pattern = r".*language_model\.layers\.1\.mlp\..*_proj"
+    backbone = apply_adapter(bare(), section_of("tiny_llava", sites=(), target_modules=pattern), {})
+    shake(backbone).model.eval()
+    assert backbone.model.peft_config["default"].num_layers == 1
+    changed = logits_of(backbone, inputs)
+    assert not torch.equal(changed, logits_of(bare(), texts(inputs)))
+
+
+def test_tiles_are_refused(adapted):
+    pixels = torch.rand(1, 5, 3, 48, 48)
+    backbone = adapted("tiny_smolvlm")
+    with pytest.raises(AdapterError, match="1 images in 5 tiles"):
+        logits_of(backbone, {"input_ids": torch.full((1, 4), 30), "pixel_values": pixels})
+
+
+def test_a_fully_trained_tower_does_not_go_with_adapters_in_it(bare):
+    section = section_of("tiny_llava", vision_adapter_dim=2)
+    with pytest.raises(
+        AdapterError, match=r"towers\.vision\.train: full, but the adapter also sits"
+    ):
+        apply_adapter(bare(), section, {"vision": Tower(train="full")})
 
 
 def test_a_wrapped_host_knows_that_its_images_leave_no_token(adapted):

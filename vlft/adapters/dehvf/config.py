@@ -27,6 +27,7 @@ class DehvfConfig(PeftConfig):
         attention: Name of the attention module beside such a module.
         vision_width: Width D of the tower.
         language_width: Width d of the language model.
+        language_layers: Layers of the language model, those without memory included.
         num_patches: Patches N of an image.
         groups: Numbers of the blocks in each group, from 1.
         query: What the fusion weights of a layer depend on.
@@ -54,6 +55,7 @@ class DehvfConfig(PeftConfig):
     attention: str = "self_attn"
     vision_width: int = 0
     language_width: int = 0
+    language_layers: int = 0
     num_patches: int = 0
     groups: list[list[int]] = field(default_factory=list)
     query: Query = "layer_id"

@@ -172,18 +172,29 @@ class VisionAdapterMLP(nn.Module, DehvfLayer):
         return result
 
 
-def require_sizes(config: DehvfConfig, *, vision_width: int, language_width: int) -> None:
+def num_siblings(host: nn.Module, layer: str) -> int:
+    """Return how many layers stand in the list that a layer is in."""
+    return len(list(host.get_submodule(layer.rpartition(".")[0]).children()))
+
+
+def require_sizes(
+    config: DehvfConfig, host: nn.Module, *, vision_width: int, language_width: int
+) -> None:
     """Refuse to put an adapter on a host of another size.
 
     Raises:
         AdapterError: Naming both sizes.
     """
+    blocks = num_siblings(host, config.vision_blocks[0])
+    layers = num_siblings(host, config.language_mlps[0].rpartition(".")[0])
     for what, made, found in (
-        ("vision tower", config.vision_width, vision_width),
-        ("language model", config.language_width, language_width),
+        ("vision tower of width", config.vision_width, vision_width),
+        ("vision tower of depth", len(config.vision_blocks), blocks),
+        ("language model of width", config.language_width, language_width),
+        ("language model of depth", config.language_layers, layers),
     ):
         if made != found:
             raise AdapterError(
-                f"adapter: it was made for a {what} of width {made}, and this host's has {found}: "
+                f"adapter: it was made for a {what} {made}, and this host's has {found}: "
                 "load it onto the host that it was trained on, or train one for this host"
             )

@@ -14,6 +14,7 @@ from torch.nn.functional import linear, silu
 
 from vlft.adapters.dehvf.config import DehvfConfig
 from vlft.adapters.dehvf.fuser import Fused, HierarchicalFuser, prompt_logits
+from vlft.errors import AdapterError
 
 Slots = Float[Tensor, "batch images 2 patches rank"]
 """Visual keys (0) and values (1) of one layer."""
@@ -128,7 +129,7 @@ def slots_of(
     patches, logits, keys = memory.fused
     assert memory.prompt is not None
     assert keys is not None
-    seen = memory.prompt[:, -x.shape[1] :, None].to(x.dtype)
+    seen = _aligned(memory.prompt, x.shape[1])[:, :, None].to(x.dtype)
     pooled = (x * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
     asked = prompt_logits(fuser, pooled, keys)[:, :, None]
     weights = fuser.weights(logits[:, :, layer] + asked)
@@ -136,6 +137,22 @@ def slots_of(
     if memory.keeps:
         memory.kept[layer], memory.weights[layer] = slots, weights
     return slots
+
+
+def _aligned(prompt: Bool[Tensor, "batch prompt"], tokens: int) -> Bool[Tensor, "batch tokens"]:
+    """Return which of a call's tokens are the prompt's; drafts of an assistant stand behind it.
+
+    Raises:
+        AdapterError: The call has only a part of the prompt.
+    """
+    missing = tokens - prompt.shape[1]
+    if missing < 0:
+        raise AdapterError(
+            "adapter.query: hidden reads the whole prompt in one forward pass, and this one has "
+            f"{tokens} of its {prompt.shape[1]} tokens: leave prefill_chunk_size and a cache of "
+            "an earlier call out"
+        )
+    return nn.functional.pad(prompt, (0, missing))
 
 
 class TwoWay(nn.Linear):

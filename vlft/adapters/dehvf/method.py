@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from vlft.adapters.base import Adapter, Flags
 from vlft.adapters.dehvf.config import DehvfConfig
 from vlft.adapters.dehvf.hierarchy import reader_of
+from vlft.adapters.dehvf.layers import num_siblings
 from vlft.adapters.dehvf.model import DehvfModel
 from vlft.errors import AdapterError
 from vlft.recipe.adapter import DehvfAdapter
@@ -42,7 +43,7 @@ def dehvf_config(section: DehvfAdapter, modules: list[str], backbone: Backbone) 
     tower: Any = host.get_submodule(tower_path)
     reader = reader_of(tower.config)
     groups = _groups(section, len(blocks))
-    language = _unique(path.rpartition(".")[0] for path in modules)
+    language = _language_mlps(backbone, modules)
     highest = max(layer for group in _used(section, groups) for layer in group)
     vision = _vision_mlps(backbone)[:highest] if section.vision_adapter_dim else []
     attention, *_ = _matching(backbone, backbone.sites["language.attention"])
@@ -55,6 +56,7 @@ def dehvf_config(section: DehvfAdapter, modules: list[str], backbone: Backbone) 
         attention=attention.split(".")[-2],
         vision_width=reader.width(tower.config),
         language_width=host.config.get_text_config().hidden_size,
+        language_layers=num_siblings(host, language[0].rpartition(".")[0]),
         num_patches=_patches(section, reader.patches(tower.config)),
         groups=groups,
         **section.model_dump(
@@ -108,6 +110,18 @@ def _patches(section: DehvfAdapter, own: int | None) -> int:
             "image: leave it out"
         )
     return own
+
+
+def _language_mlps(backbone: Backbone, modules: list[str]) -> list[str]:
+    allowed = {*_matching(backbone, backbone.sites["language.mlp"])}
+    others = [path for path in modules if path not in allowed]
+    if others:
+        raise AdapterError(
+            f"adapter.target_modules: {others[0]!r} is no part of a feed-forward network of the "
+            "language model, and DEHVF's memory stands beside these: name their linear modules, "
+            "such as '.*language_model.layers.[0-3].mlp.*_proj'"
+        )
+    return _unique(path.rpartition(".")[0] for path in modules)
 
 
 def _vision_mlps(backbone: Backbone) -> list[str]:

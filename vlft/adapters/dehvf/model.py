@@ -110,6 +110,7 @@ class DehvfModel(BaseTuner):
             reader, inner = reader_of(tower.config), host.config.get_text_config()
             require_sizes(
                 config,
+                host,
                 vision_width=reader.width(tower.config),
                 language_width=inner.hidden_size,
             )
@@ -342,15 +343,20 @@ def build(
         if images is None:
             continue
         if config.query == "hidden" and prompt is None:
-            if not is_prompt:
-                raise AdapterError(
-                    "prompt_mask: with adapter.query: hidden a forward pass has to say which "
-                    "tokens are the prompt's (a tensor of the shape of input_ids), or an answer "
-                    "would be seen before it is written"
-                )
-            prompt = torch.ones(images.shape[0], 1, dtype=torch.bool, device=images.device)
+            missing = "attention_mask" if is_prompt else "prompt_mask"
+            raise AdapterError(
+                f"{missing}: with adapter.query: hidden it has to be said which tokens are the "
+                "prompt's (a tensor of the shape of input_ids), or padding or an answer would count"
+            )
         net = shared.net(adapter)
-        fused = net.fuser(vision_states(host, config, taken, _weight_dtype(net)))
+        states = vision_states(host, config, taken, _weight_dtype(net))
+        if len(states.patches) != _count(taken):
+            raise AdapterError(
+                f"pixel_values: {_count(taken)} images in {len(states.patches)} tiles, and DEHVF "
+                "reads images whole: have the image processor cut none "
+                "(do_image_splitting=False)"
+            )
+        fused = net.fuser(states)
         found[adapter] = remember(
             net.fuser,
             fused,
@@ -365,6 +371,13 @@ def _weight_dtype(net: DehvfNet) -> torch.dtype:
     return net.fuser.down.weight.dtype
 
 
+def _count(taken: dict[str, Tensor]) -> int:
+    """Return how many images a call has."""
+    pixels = taken.get("visual_features", taken.get("pixel_values"))
+    assert pixels is not None
+    return len(taken.get("image_grid_thw", pixels))
+
+
 def _images_of(
     taken: dict[str, Tensor], rows: int | None, config: DehvfConfig
 ) -> Int[Tensor, "batch images"] | None:
@@ -372,7 +385,7 @@ def _images_of(
     pixels = taken.get("visual_features", taken.get("pixel_values"))
     if pixels is None:
         return None
-    count = len(taken.get("image_grid_thw", pixels))
+    count = _count(taken)
     images = taken.get("image_slots")
     if images is None:
         if rows != count:
@@ -386,7 +399,7 @@ def _images_of(
             f"adapter.max_images: a sample has {images.shape[1]} images, and the adapter was made "
             f"for {config.max_images}: set adapter.max_images and train it so"
         )
-    if torch.is_grad_enabled() and images.shape[1] < config.max_images:
+    if images.shape[1] < config.max_images:
         # every step uses every parameter, so that no process waits for another's gradient
         missing = config.max_images - images.shape[1]
         images = nn.functional.pad(images, (0, missing), value=-1)
