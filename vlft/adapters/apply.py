@@ -1,6 +1,6 @@
 """Put an adapter on a host and decide what is trained."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from vlft.adapters import mutation
 from vlft.adapters.base import Adapter, with_fields
-from vlft.adapters.dehvf import DEHVF, SHARED
+from vlft.adapters.dehvf import DEHVF, SHARED, is_dehvf
 from vlft.adapters.full import FULL
 from vlft.adapters.lora import LORA, WRAPS
 from vlft.adapters.peft_method import PEFT
@@ -25,9 +25,6 @@ ADAPTERS: dict[str, Adapter] = {"dehvf": DEHVF, "full": FULL, "lora": LORA, "pef
 
 FUSER = "fuser"
 """Tower of what layers share, in tables."""
-
-METHODS = {"VLFT_DEHVF": DEHVF}
-"""Methods of our own that are more than a PEFT config, by their PEFT type."""
 
 SMALL_TOWERS = ("projector", "head")
 """Towers whose full weights travel with the adapter, through PEFT's ``modules_to_save``."""
@@ -74,8 +71,8 @@ def apply_adapter(
         require_kind(backbone, modules, WRAPS, method="lora")
     refuse_quantized(backbone, modules, section)
     assert adapter.config is not None
-    config = adapter.config(section, modules, backbone)
-    places = {*_targets(config)}
+    config: Any = adapter.config(section, modules, backbone)
+    places = {*config.target_modules}
     _refuse_overlap(backbone, sorted(places), trained)
     if plain_init or on_meta:
         config = mutation.plain(config)
@@ -95,10 +92,6 @@ def apply_adapter(
     return wrapped(backbone, model)
 
 
-def _targets(config: Any) -> Collection[str]:
-    return config.target_modules
-
-
 def wrapped(backbone: Backbone, model: PeftModel) -> Backbone:
     """Return a backbone with PEFT's wrapper as its model, and what follows from the method.
 
@@ -106,9 +99,7 @@ def wrapped(backbone: Backbone, model: PeftModel) -> Backbone:
         backbone: The bare host.
         model: The host with an adapter.
     """
-    kind: Any = model.peft_config["default"].peft_type
-    method = METHODS.get(kind)
-    if method is None or not method.takes_images:
+    if not is_dehvf(model):
         return replace(backbone, model=model)
     towers = {**backbone.towers, FUSER: (f"{SHARED}.",)}
     return replace(backbone, model=model, towers=towers, images="beside")

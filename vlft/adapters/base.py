@@ -37,14 +37,12 @@ class Adapter:
         config: PEFT config for a section, the resolved module paths and the bare host; None trains
             the towers themselves.
         auxiliary_loss: An extra named loss from outputs and batch.
-        takes_images: Images reach the model through the adapter, and take no place in its sequence.
     """
 
     flags: Callable[[Any], Flags]
     families: frozenset[Family]
     config: Callable[[Any, list[str], Backbone], PeftConfig] | None
     auxiliary_loss: Callable[[Outputs, Batch], Mapping[str, Tensor]] | None = None
-    takes_images: bool = False
 
 
 EVERY_FAMILY: frozenset[Family] = frozenset({"contrastive", "generative", "vision"})

@@ -8,11 +8,16 @@ The paper's equations are not public. What is the paper's, and what is a reconst
     fuser.py      which groups each language layer sees
     memory.py     visual memory beside a feed-forward network
     layers.py     the wrapped modules
-    model.py      the PEFT tuner: where images leave the host's inputs and memory comes in
+    images.py     images of a call to its memories
+    hooks.py      where images leave the host's inputs and memory comes in
+    model.py      the PEFT tuner
+    features.py   what a cache keeps of an image
+    inspection.py which groups a trained fuser looks at
     method.py     from a recipe's section to a config
 """
 
+from vlft.adapters.dehvf.features import is_dehvf
+from vlft.adapters.dehvf.hooks import SHARED
 from vlft.adapters.dehvf.method import DEHVF
-from vlft.adapters.dehvf.model import SHARED
 
-__all__ = ["DEHVF", "SHARED"]
+__all__ = ["DEHVF", "SHARED", "is_dehvf"]

@@ -8,7 +8,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from vlft.adapters.dehvf.config import NAME
-from vlft.adapters.dehvf.model import vision_states
+from vlft.adapters.dehvf.images import vision_states
 
 
 def is_dehvf(model: nn.Module) -> TypeGuard[PeftModel]:

@@ -34,7 +34,6 @@ class VisionStates(NamedTuple):
 
 
 Inputs = Mapping[str, Tensor]
-Sequences = Float[Tensor, "images tokens width"] | Float[Tensor, "tokens width"]
 
 
 @dataclass(frozen=True)

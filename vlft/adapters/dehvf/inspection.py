@@ -7,7 +7,8 @@ from jaxtyping import Float
 from peft import PeftModel
 from torch import Tensor
 
-from vlft.adapters.dehvf.model import SHARED, build, rows_of, taken_from
+from vlft.adapters.dehvf.hooks import SHARED
+from vlft.adapters.dehvf.images import build, rows_of, taken_from
 
 
 def fusion_weights(

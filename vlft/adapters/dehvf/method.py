@@ -151,5 +151,4 @@ DEHVF = Adapter(
     flags=dehvf_flags,
     families=frozenset({"generative"}),
     config=dehvf_config,
-    takes_images=True,
 )
