@@ -18,13 +18,10 @@ from vlft.adapters.sites import require_kind, resolve_modules
 from vlft.errors import AdapterError, pick
 from vlft.recipe.adapter import AdapterSection, FullAdapter
 from vlft.recipe.adapter.placed import Placed
-from vlft.recipe.towers import Towers
+from vlft.recipe.towers import FUSER, Towers
 from vlft.types import Backbone
 
 ADAPTERS: dict[str, Adapter] = {"dehvf": DEHVF, "full": FULL, "lora": LORA, "peft": PEFT}
-
-FUSER = "fuser"
-"""Tower of what layers share, in tables."""
 
 SMALL_TOWERS = ("projector", "head")
 """Towers whose full weights travel with the adapter, through PEFT's ``modules_to_save``."""
@@ -58,8 +55,7 @@ def apply_adapter(
             f"adapter.type: {section.type} does not work on a {backbone.family} host "
             f"({backbone.type}); it works on: {', '.join(sorted(adapter.families))}"
         )
-    for name in towers:
-        pick(backbone.towers, name, kind=f"tower of a {backbone.type} host")
+    _require_towers(backbone, section, towers)
     _refuse_idle_head(backbone, section, towers)
     if isinstance(section, FullAdapter):
         _train_towers(backbone, {name: _is_full(towers, name, True) for name in backbone.towers})
@@ -103,6 +99,17 @@ def wrapped(backbone: Backbone, model: PeftModel) -> Backbone:
         return replace(backbone, model=model)
     towers = {**backbone.towers, FUSER: (f"{SHARED}.",)}
     return replace(backbone, model=model, towers=towers, images="beside")
+
+
+def _require_towers(backbone: Backbone, section: AdapterSection, towers: Towers) -> None:
+    for name in towers:
+        if name != FUSER:
+            pick(backbone.towers, name, kind=f"tower of a {backbone.type} host")
+        elif section.type != "dehvf":
+            raise AdapterError(
+                f"towers.fuser: only adapter.type: dehvf has a fuser, and this one is "
+                f"{section.type}: leave it out"
+            )
 
 
 def _is_full(towers: Towers, name: str, default: bool) -> bool:

@@ -10,7 +10,7 @@ from vlft.recipe.hub import HubSection
 from vlft.recipe.objective import ObjectiveSection
 from vlft.recipe.section import Section
 from vlft.recipe.target import TargetSection
-from vlft.recipe.towers import Tower, TowerName
+from vlft.recipe.towers import PartName, Tower
 from vlft.recipe.training import TrainingSection
 
 
@@ -23,8 +23,9 @@ class Recipe(Section):
     """The host model."""
     adapter: AdapterSection
     """What is trained in it, and by which method."""
-    towers: dict[TowerName, Tower] = Field(default_factory=dict)
-    """Parts of the host that differ from the default: frozen or full, own rates."""
+    towers: dict[PartName, Tower] = Field(default_factory=dict)
+    """Parts that differ from the default: towers of the host, frozen or full, with own rates; the
+    ``fuser`` of a ``dehvf`` adapter, with own rates."""
     init_from: str | None = None
     """Run directory or ``hub:user/name@revision`` whose finished model this run starts from; its
     adapter is merged into the base."""

@@ -9,6 +9,11 @@ from vlft.recipe.section import Section
 
 TowerName = Literal["vision", "projector", "language", "text", "head"]
 
+FUSER: Literal["fuser"] = "fuser"
+"""What all layers of a ``dehvf`` adapter share: no part of the host, but with a rate of its own."""
+
+PartName = Literal[TowerName, "fuser"]
+
 
 class Tower(Section):
     """One tower of the host."""

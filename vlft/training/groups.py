@@ -25,16 +25,18 @@ def parameter_groups(
         towers: Rates and decays that differ from the defaults.
         learning_rate: Peak rate of towers that give none.
         weight_decay: Decay of towers that give none.
-        decayed: Names of parameters that decay at all (no biases, no norms).
+        decayed: Names of parameters that decay at all (no biases, no norms); what a module declares
+            as ``undecayed`` does not, in any case.
 
     Returns:
         Groups with ``name``, ``params``, ``lr`` and ``weight_decay``; the same on every rank.
     """
+    declared = undecayed(backbone.model)
     grouped: dict[tuple[str, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in backbone.model.named_parameters():
         if parameter.requires_grad:
             is_scalar = tuple(parameter.shape) in ((), (1,))  # a temperature is left alone
-            decays = name in decayed and not is_scalar
+            decays = name in decayed and name not in declared and not is_scalar
             grouped[tower_of(backbone, name) or "other", decays].append(parameter)
     groups = []
     for (tower, decays), parameters in sorted(grouped.items(), key=lambda item: item[0]):
@@ -49,3 +51,12 @@ def parameter_groups(
             }
         )
     return groups
+
+
+def undecayed(model: nn.Module) -> set[str]:
+    """Return the parameters that modules declare as gains, biases or tables, by ``undecayed``."""
+    return {
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        for name in getattr(module, "undecayed", ())
+    }

@@ -5,7 +5,7 @@ feed-forward network (keys and values), r rank of the memory, h width of the dot
 """
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -36,7 +36,12 @@ class LayerIdEmbedding(nn.Module):
     """A vector for each language layer and place, from learned ids (HyperFormer's form).
 
     I_{l,p} = LN(W2 ReLU(W1 [e_l; a_p])), after arXiv 2106.04489.
+
+    Attributes:
+        undecayed: Parameters without weight decay: tables of ids.
     """
+
+    undecayed: ClassVar[tuple[str, ...]] = ("layer", "place")
 
     def __init__(self, config: DehvfConfig) -> None:
         super().__init__()
@@ -69,7 +74,13 @@ class HierarchicalFuser(nn.Module):
 
     Args:
         config: ``query`` decides what the weights depend on.
+
+    Attributes:
+        undecayed: Parameters without weight decay: a gain, which starts at 1, and biases of the
+            fusion weights.
     """
+
+    undecayed: ClassVar[tuple[str, ...]] = ("gain", "granularity")
 
     def __init__(self, config: DehvfConfig) -> None:
         super().__init__()

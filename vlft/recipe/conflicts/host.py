@@ -7,7 +7,7 @@ from vlft.recipe.adapter import DehvfAdapter, FullAdapter, LoraAdapter, PeftAdap
 from vlft.recipe.adapter.placed import Placed
 from vlft.recipe.conflicts.conflict import Conflict, refuse_unknown
 from vlft.recipe.schema import Recipe
-from vlft.recipe.towers import Tower, TowerName
+from vlft.recipe.towers import FUSER, PartName, Tower
 from vlft.recipe.upstream import peft_types
 
 
@@ -130,8 +130,9 @@ def adapter_places(recipe: Recipe) -> Iterator[Conflict]:
 def trained_towers(recipe: Recipe) -> Iterator[Conflict]:
     """Refuse towers that do not exist, and settings of towers in which nothing is trained."""
     names = recipe.backbone.tower_names
+    yield from _fuser(recipe)
     for name in recipe.towers:
-        if name not in names:
+        if name not in (*names, FUSER):
             yield Conflict(
                 f"towers.{name}",
                 f"host type {recipe.backbone.type} has no such tower. "
@@ -151,22 +152,43 @@ def trained_towers(recipe: Recipe) -> Iterator[Conflict]:
             if getattr(tower, field) is not None:
                 yield Conflict(
                     f"towers.{name}.{field}",
-                    "nothing in this tower is trained: set train: full, place the adapter there, "
-                    "or leave it out",
+                    f"what dehvf trains for these layers is its fuser: write towers.fuser.{field}"
+                    if isinstance(recipe.adapter, DehvfAdapter) and name == "language"
+                    else "nothing in this tower is trained: set train: full, place the adapter "
+                    "there, or leave it out",
                 )
 
 
-def _frozen(recipe: Recipe, name: TowerName) -> bool:
+def _fuser(recipe: Recipe) -> Iterator[Conflict]:
+    """Refuse settings of a fuser that does not exist, and to freeze it."""
+    if FUSER not in recipe.towers:
+        return
+    if not isinstance(recipe.adapter, DehvfAdapter):
+        yield Conflict(
+            "towers.fuser",
+            f"only adapter.type: dehvf has a fuser, and adapter.type is {recipe.adapter.type}: "
+            "leave it out",
+        )
+    elif recipe.towers[FUSER].train is not None:
+        yield Conflict(
+            "towers.fuser.train",
+            "the fuser is the adapter's own and always trained: leave `train` out",
+        )
+
+
+def _frozen(recipe: Recipe, name: PartName) -> bool:
     """Whether a tower's own weights are frozen."""
     train = recipe.towers.get(name, Tower()).train
     return train == "frozen" or (train is None and not isinstance(recipe.adapter, FullAdapter))
 
 
-def _untouched(recipe: Recipe, name: TowerName) -> bool:
+def _untouched(recipe: Recipe, name: PartName) -> bool:
     """Whether a tower is frozen and surely without an adapter (a pattern may match anywhere)."""
     if not _frozen(recipe, name):
         return False
     adapter = recipe.adapter
+    if isinstance(adapter, DehvfAdapter):  # beside the language layers stands the fuser's memory
+        return name != "vision" or not adapter.vision_adapter_dim
     if not isinstance(adapter, Placed):
         return True
     return not adapter.target_modules and all(s.split(".")[0] != name for s in adapter.sites)
