@@ -9,6 +9,7 @@ from vlft.data.mixture import MixedRecords
 from vlft.data.readers.aro import AroDataset
 from vlft.data.readers.aro_order import AroOrderDataset
 from vlft.data.readers.caption_pairs import CaptionPairsDataset
+from vlft.data.readers.captions import CaptionsDataset
 from vlft.data.readers.karpathy import KarpathyDataset
 from vlft.data.readers.labeled import LabeledDataset
 from vlft.data.readers.messages import MessagesDataset
@@ -30,6 +31,7 @@ DATASETS: Mapping[str, Callable[[Any], Records]] = {
     "sharegpt": ShareGptDataset,
     "llava_json": llava_json,
     "question_answer": QuestionAnswerDataset,
+    "captions": CaptionsDataset,
     "pairs": PairsDataset,
     "classification": LabeledDataset,
     "scienceqa": ScienceQADataset,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlft.data.aro.cleaning import clean_caption
 from vlft.data.aro.shuffles import ADJECTIVES, NOUNS, WAYS, Shuffler, Tagged
+from vlft.data.cleaning import clean_caption
 
 TAGS = st.sampled_from(["NN", "NNS", "NNP", "NNPS", "JJ", "JJR", "JJS", "DT", "IN", "VBZ", "."])
 SENTENCES = st.lists(st.tuples(st.sampled_from("abcdefg"), TAGS), max_size=14)

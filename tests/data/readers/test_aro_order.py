@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vlft.data import open_dataset
-from vlft.data.aro.cleaning import clean_caption
+from vlft.data.cleaning import clean_caption
 from vlft.data.images import open_image
 from vlft.data.readers.aro_order import AroOrderDataset, draws_of
 from vlft.data.scenes.layouts.files import write_parquet

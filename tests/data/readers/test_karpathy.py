@@ -79,7 +79,7 @@ def test_rows_of_the_hub(write_jsonl, tmp_path):
 def test_rows_without_any_folder_can_be_scored_and_not_shown(monkeypatch):
     """As the Hub's copies are: they name files that are elsewhere."""
     monkeypatch.setattr(
-        "vlft.data.readers.karpathy.Rows", lambda section, columns: HubRows(section)
+        "vlft.data.readers.captioned_images.Rows", lambda section, columns: HubRows(section)
     )
     data = read("hub:yerevann/coco-karpathy")
     assert (data[0].id, data[0].meta["answers"][0]) == ("391895", TWO[0])

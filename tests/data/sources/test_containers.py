@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,17 @@ from torch.utils.data import DataLoader
 from vlft.data import open_dataset
 from vlft.data.sources import open_source
 from vlft.errors import DataError, RecordError
-from vlft.recipe.data import LabeledImages, LlavaJson, Messages, Pairs, QuestionAnswer, ShareGpt
+from vlft.recipe.data import (
+    Captions,
+    LabeledImages,
+    LlavaJson,
+    Messages,
+    Pairs,
+    QuestionAnswer,
+    ShareGpt,
+)
+
+Prompted = partial(Captions, prompt="what?")
 
 CONTAINERS = (
     "jsonl",
@@ -38,6 +49,10 @@ FORMATS = {
     "question_answer": (
         QuestionAnswer,
         [{"image": f"{i}.png", "question": f"a\n{i}?", "answer": f"{i}, so"} for i in range(5)],
+    ),
+    "captions": (
+        Prompted,
+        [{"image": f"{i}.png", "caption": [f'a\ndog, "{i}"']} for i in range(5)],
     ),
     "pairs": (Pairs, [{"filepath": f"{i}.png", "title": f'a "{i}"\nb'} for i in range(5)]),
     "classification": (LabeledImages, [{"image": f"{i}.png", "label": "cat"} for i in range(5)]),

@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from vlft.data.aro.cleaning import clean_caption
 from vlft.data.aro.shuffles import WAYS, Shuffler
 from vlft.data.aro.tagging import Tagger
+from vlft.data.cleaning import clean_caption
 from vlft.disk import CACHE, cache_folder, tell_full_disk
 from vlft.errors import DataError
 

@@ -8,9 +8,9 @@ cases with ready-made options: ``images`` or ``image``, ``correct_caption`` and 
 from collections.abc import Iterator
 from pathlib import Path
 
-from vlft.data.aro.cleaning import clean_caption
 from vlft.data.aro.drawn import RIGHT, WRONG, Captioned, drawn_options
 from vlft.data.aro.tagging import Tagger, tagger_of
+from vlft.data.cleaning import clean_caption
 from vlft.data.readers.caption_rows import caption, numbered, on_split, one_image
 from vlft.data.readers.rows import FormatRow, Rows
 from vlft.data.records import Pair

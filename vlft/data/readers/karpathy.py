@@ -1,48 +1,20 @@
-"""Images with several captions each: Karpathy's splits of COCO and Flickr30k, in three forms.
+"""Images with several captions each, as they are measured on: Karpathy's splits."""
 
-    [{"image": "val2014/COCO_val2014_000000391895.jpg", "caption": ["A man ...", ...]}, ...]
-        BLIP's files, one split each
-    {"images": [{"filepath": "val2014", "filename": "COCO_val2014_000000391895.jpg",
-        "cocoid": 391895, "split": "test", "sentences": [{"raw": "A man ..."}, ...]}, ...]}
-        Karpathy and Li's own (arXiv 1412.2306): ``dataset_coco.json``, ``dataset_flickr30k.json``
-    rows with ``filename`` and ``sentences``
-        copies on the Hub, such as yerevann/coco-karpathy, whose images are elsewhere
-
-A record is a pair with the first caption; ``meta["answers"]`` has all of them. Its id is the
-official one of the image: the number in COCO's file names, the file's stem in Flickr30k.
-"""
-
-import json
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-
-from PIL.Image import Image
-
-from vlft.data.readers.fields import Place
-from vlft.data.readers.rows import FormatRow, Rows, listed
-from vlft.data.records import ImageRef, Pair
-from vlft.errors import DataError, RecordError
+from vlft.data.readers.captioned_images import CaptionedImages
+from vlft.data.records import Pair
 from vlft.recipe.data.benchmarks import Karpathy
-from vlft.recipe.data.files import HUB
 
 TEST = "test"
-CAPTIONS = ("caption", "captions", "sentences")
-NAMES = ("image", "filename")
-FLICKR30K = "flickr30k-images"
-"""Folder that Flickr30k's images are unpacked into."""
-
-_OFFICIAL = re.compile(r"\s*\{\s*\"(images|dataset)\"\s*:")
-_COCO_NAME = re.compile(r"COCO_(\w+)_0*(\d+)")
 
 
 class KarpathyDataset:
-    """The images of one split, in the order of the file.
+    """The images of one split, in the order of the file; without ``split`` it is ``test``.
+
+    A record is a pair with the first caption, called by the image's official id;
+    ``meta["answers"]`` has all of them.
 
     Args:
-        section: The benchmark's section; without ``split`` it is ``test``.
+        section: The benchmark's section.
 
     Raises:
         DataError: The data cannot be opened, or have no image of the split.
@@ -50,20 +22,10 @@ class KarpathyDataset:
 
     def __init__(self, section: Karpathy) -> None:
         self.name = section.path
-        self._split = section.split or TEST
-        official = _official_file(section.path)
-        if official is not None:
-            root = section.image_root
-            folder = official.parent if root is None else Path(root).expanduser()
-            self._rows = list(_official_rows(official, self.name, self._split, folder))
-            del self._rows[section.limit or len(self._rows) :]
-            return
-        if section.path.startswith(HUB):
-            section = section.model_copy(update={"split": self._split})
-        self._rows = Rows(section, {})
+        self._images = CaptionedImages(section, split=TEST)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._images)
 
     def __getitem__(self, index: int) -> Pair:
         """Read one image with its captions.
@@ -72,132 +34,6 @@ class KarpathyDataset:
             RecordError: The row lacks a field, names no image, has no caption, or is of another
                 split.
         """
-        row = self._rows[index]
-        if row.values.get("split", self._split) != self._split:
-            raise row.place.error(
-                f"field `split`: found {row.values['split']!r}, expected {self._split!r} in every "
-                "row; keep the rows of that split"
-            )
-        named, image = _image(row)
-        captions = _captions(row)
-        record_id = _image_id(row, named)
-        return Pair(record_id, image, captions[0], {"answers": captions, "file": named})
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """Stands for an image that is not with its row.
-
-    Attributes:
-        dataset: Name of the data set.
-        record_id: Id of the record.
-        name: File name of the image.
-    """
-
-    dataset: str
-    record_id: str
-    name: str
-
-    def __call__(self) -> Image:
-        """Say where the image should be.
-
-        Raises:
-            RecordError: Always.
-        """
-        raise RecordError(
-            f"its image {self.name} is not in the data set, which can score predictions but cannot "
-            "show a model anything; download the images and the JSON file, and give their folder "
-            "with --data",
-            dataset=self.dataset,
-            record_id=self.record_id,
-        )
-
-
-def _official_file(path: str) -> Path | None:
-    """Return the file if it has the form that Karpathy and Li published."""
-    file = Path(path).expanduser()
-    if file.suffix.lower() != ".json" or not file.is_file():
-        return None
-    with file.open(encoding="utf-8", errors="replace") as opened:
-        return file if _OFFICIAL.match(opened.read(200)) else None
-
-
-def _official_rows(file: Path, name: str, split: str, root: Path) -> Iterator[FormatRow]:
-    try:
-        images = json.loads(file.read_text(encoding="utf-8")).get("images")
-    except ValueError as error:
-        raise DataError(
-            f"{name}: cut off or not valid JSON ({error}); get the file again"
-        ) from error
-    if not isinstance(images, list) or not all(isinstance(one, dict) for one in images):
-        raise DataError(f"{name}: `images`: expected a list of objects, as in dataset_coco.json")
-    found = Counter(str(image.get("split")) for image in images)
-    if split not in found:
-        there = ", ".join(f"{one} ({count})" for one, count in sorted(found.items()))
-        raise DataError(
-            f"{name}: `split`: no image is of {split!r}; there is: {there or 'nothing'}"
-        )
-    for number, image in enumerate(images):
-        if image.get("split") == split:
-            place = f"images[{number}]"
-            yield FormatRow(image, Place(name, place, place), root)
-
-
-def _image(row: FormatRow) -> tuple[str, ImageRef]:
-    """Return the name of an image's file, and the image."""
-    given = next((row.values[key] for key in NAMES if row.values.get(key) is not None), None)
-    name = row.values.get("filename") if not isinstance(given, str) else given
-    if given is None or not isinstance(name, str) or not name.strip():
-        there = ", ".join(map(str, row.values)) or "nothing"
-        raise row.place.error(
-            "expected the file name of an image as `image` or `filename`, which tells its official "
-            f"id; there is: {there}"
-        )
-    if not isinstance(given, str):  # stored in the row
-        return name, row.image(given, NAMES[0])
-    folder = row.values.get("filepath")
-    if isinstance(folder, str) and folder:
-        name = f"{folder}/{name}"
-    if row.root is None:
-        where = Elsewhere(row.place.dataset, row.place.record_id, name)
-        return name, ImageRef(draw=where, content=f"file:{name}")
-    return name, row.image(_below(row.root, name), NAMES[0])
-
-
-def _below(root: Path, name: str) -> str:
-    """Return the path of an image, which may lie in the folder that its archive unpacks into."""
-    coco = _COCO_NAME.match(name)
-    folder = FLICKR30K if coco is None else coco[1]
-    if "/" in name or (root / name).is_file() or not (root / folder).is_dir():
-        return name
-    return f"{folder}/{name}"
-
-
-def _image_id(row: FormatRow, name: str) -> str:
-    given = row.values.get("cocoid")
-    if isinstance(given, int) and not isinstance(given, bool):
-        return str(given)
-    stem = Path(name).stem
-    coco = _COCO_NAME.fullmatch(stem)
-    number = stem if coco is None else coco[2]
-    return str(int(number)) if number.isdecimal() else number
-
-
-def _captions(row: FormatRow) -> list[str]:
-    field = next((key for key in CAPTIONS if key in row.values), None)
-    if field is None:
-        there = ", ".join(map(str, row.values)) or "nothing"
-        raise row.place.error(f"field `caption` or `sentences` is missing; there is: {there}")
-    value = listed(row.values[field])
-    value = [value] if isinstance(value, str) else value
-    if not isinstance(value, list) or not value:
-        raise row.place.wrong(field, row.values[field], "a list of captions")
-    captions = [one.get("raw") if isinstance(one, Mapping) else one for one in value]
-    for number, caption in enumerate(captions):
-        if not isinstance(caption, str) or not caption.strip():
-            expected = "a caption, or an object with the caption as `raw`"
-            raise row.place.wrong(f"{field}[{number}]", value[number], expected)
-    return [str(caption).strip() for caption in captions]
-
-
-__all__ = ["Elsewhere", "KarpathyDataset"]
+        found = self._images[index]
+        meta = {"answers": found.captions, "file": found.file}
+        return Pair(found.id, found.image, found.captions[0], meta)

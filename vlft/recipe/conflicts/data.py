@@ -4,7 +4,15 @@ from collections.abc import Iterator
 
 from vlft.recipe.backbone import CausalLM
 from vlft.recipe.conflicts.conflict import Conflict
-from vlft.recipe.data import LabeledImages, LlavaJson, Mixture, Pairs, Scenes, ScienceQA
+from vlft.recipe.data import (
+    Captions,
+    LabeledImages,
+    LlavaJson,
+    Mixture,
+    Pairs,
+    Scenes,
+    ScienceQA,
+)
 from vlft.recipe.data.files import FileDataset, RowDataset
 from vlft.recipe.schema import Recipe
 from vlft.recipe.section import Section
@@ -42,7 +50,7 @@ def data_sets(recipe: Recipe) -> Iterator[Conflict]:
                 f"a {family} host trains on {words}{instead}: use {step}",
             )
         if isinstance(recipe.backbone, CausalLM) and isinstance(
-            data, Scenes | ScienceQA | LlavaJson
+            data, Scenes | ScienceQA | LlavaJson | Captions
         ):
             yield Conflict(
                 f"{place}.type",
@@ -112,9 +120,9 @@ def _shared(train: Section, held_out: Section, place: str) -> Iterator[Conflict]
 
 
 def _parts(data: FileDataset) -> set[str]:
-    """Return which parts of its file a set reads: all of it, or those of a named split."""
+    """Return which parts of its file a set reads: all of it, or the splits that it names."""
     if isinstance(data, RowDataset):
-        return {f"{data.subset}/{data.split or 'train'}"}
+        return {f"{data.subset}/{split}" for split in (data.split or "train").split("+")}
     if not isinstance(data, ScienceQA):
         return {"all"}
     return {part for part in ("train", "val", "test") if part in data.split}  # minitrain, trainval

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vlft.recipe.data.files import (
+    Captions,
     LabeledImages,
     LlavaJson,
     Messages,
@@ -25,6 +26,7 @@ DatasetSection = Annotated[
     | ShareGpt
     | LlavaJson
     | QuestionAnswer
+    | Captions
     | Pairs
     | LabeledImages
     | ScienceQA
@@ -59,6 +61,7 @@ class DataSection(Section):
 
 __all__ = [
     "MAX_IMAGE_PIXELS",
+    "Captions",
     "DataSection",
     "DatasetSection",
     "LabeledImages",

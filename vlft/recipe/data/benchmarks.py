@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from vlft.recipe.data.files import (
+    Captions,
     FileDataset,
     LabeledImages,
     LlavaJson,
@@ -48,7 +49,7 @@ class CaptionPairs(RowDataset):
 
 
 class Karpathy(RowDataset):
-    """Images with several captions each: Karpathy's test splits in BLIP's or the Hub's form."""
+    """Images with several captions each: Karpathy's splits in their three forms."""
 
     type: Literal["karpathy"]
     """Format of a row."""
@@ -77,6 +78,7 @@ BenchmarkData: TypeAlias = Annotated[
     | ShareGpt
     | LlavaJson
     | QuestionAnswer
+    | Captions
     | Pairs
     | LabeledImages
     | ScienceQA

@@ -120,6 +120,20 @@ class Pairs(RowDataset):
         return self
 
 
+class Captions(RowDataset):
+    """Captions to write: Karpathy's own file, or rows with an image and one caption or several."""
+
+    type: Literal["captions"]
+    """Format of a row."""
+    split: str | None = None
+    """Split of Karpathy's own file or of a Hub data set, several as ``train+restval``; null:
+    ``train``."""
+    prompt: str = Field(pattern=r"\S")
+    """What is asked of every image. A benchmark words it as its ``prompt_format`` says."""
+    clean: bool = False
+    """Learn captions in lower case, without ``. ! " ( ) * # : ; ~``, and of at most 30 words."""
+
+
 class LabeledImages(RowDataset):
     """Images with a class each: rows in any container, or a folder with one folder per class."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from vlft.recipe.data.files import (
+    Captions,
     LabeledImages,
     LlavaJson,
     Messages,
@@ -17,7 +18,15 @@ from vlft.recipe.data.scenes import Scenes
 from vlft.recipe.section import Contradiction, Section
 
 MemberSection = Annotated[
-    Messages | ShareGpt | LlavaJson | QuestionAnswer | Pairs | LabeledImages | ScienceQA | Scenes,
+    Messages
+    | ShareGpt
+    | LlavaJson
+    | QuestionAnswer
+    | Captions
+    | Pairs
+    | LabeledImages
+    | ScienceQA
+    | Scenes,
     Field(discriminator="type"),
 ]
 """A data set that is no mixture."""

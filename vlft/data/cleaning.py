@@ -1,12 +1,15 @@
-"""The clean-up that ARO gives every caption of its order sets, shuffled ones after the shuffle.
+"""The clean-up that ARO and models that learn to caption give every caption.
 
-Source: ``dataset_zoo/retrieval.py`` of mertyg/vision-language-models-are-bows.
+ARO's order sets clean shuffled captions too, after the shuffle.
+
+Sources: ``dataset_zoo/retrieval.py`` of mertyg/vision-language-models-are-bows;
+``util/coco_karpathy_dataset.py`` of Hao840/ADEM-VL.
 """
 
 import re
 
 MOST_WORDS = 30
-"""Words that are kept; the loaders of the order sets pass this number."""
+"""Words that are kept; the loaders of both pass this number."""
 
 _MARKS = re.compile(r'[.!"()*#:;~]')  # commas stay
 _BLANKS = re.compile(r"\s{2,}")

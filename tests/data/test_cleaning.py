@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlft.data.aro.cleaning import MOST_WORDS, clean_caption
+from vlft.data.cleaning import MOST_WORDS, clean_caption
 
 
 @pytest.mark.parametrize(
