@@ -7,6 +7,7 @@ The paper's equations are not public. What is the paper's, and what is a reconst
     hierarchy.py  images to group states of a vision tower
     fuser.py      which groups each language layer sees
     memory.py     visual memory beside a feed-forward network
+    passing.py    memories on their way through a call, apart for each thread
     layers.py     the wrapped modules
     images.py     images of a call to its memories
     hooks.py      where images leave the host's inputs and memory comes in

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isqrt
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
@@ -107,12 +108,15 @@ def reader_of(config: PreTrainedConfig) -> Reader:
 def _grouped(
     blocks: Sequence[nn.Module], groups: Sequence[Sequence[int]]
 ) -> Iterator[list[Tensor]]:
-    """While blocks run, sum their normed states by group; divided by the sizes at the end."""
+    """While blocks run in this thread, sum their normed states by group, and divide at the end."""
+    owner = get_ident()
     sums: list[Tensor | None] = [None] * len(groups)
     found: list[Tensor] = []
 
     def gather(number: int) -> Callable[[nn.Module, Any, Any], None]:
         def hook(block: nn.Module, args: Any, output: Any) -> None:
+            if get_ident() != owner:  # another call's blocks, which has hooks of its own
+                return
             state = output[0] if isinstance(output, tuple) else output
             normed = layer_norm(state, state.shape[-1:])
             for place, group in enumerate(groups):

@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from vlft.adapters.dehvf.images import Memories, build, rows_of, taken_from
+from vlft.adapters.dehvf.images import build, rows_of, taken_from
 from vlft.adapters.dehvf.layers import MemoryMLP, SharedNet
+from vlft.adapters.dehvf.passing import Memories, Passing
 from vlft.errors import AdapterError
 
 SHARED = "vlft_dehvf"
@@ -34,23 +35,21 @@ class Calls:
     """What happens between the host's hooks; nothing outlives the call that it belongs to.
 
     Attributes:
-        memories: Of the forward pass that runs now, by the adapter's name.
-        held: Of the generation that runs now; None: there is none.
+        now: Memories of the calls that run now, one in each thread.
         handles: Hooks, to take them off again.
     """
 
-    memories: Memories = field(default_factory=dict)
-    held: Memories | None = None
+    now: Passing = field(default_factory=Passing)
     handles: list[Any] = field(default_factory=list)
 
     @contextmanager
     def holding(self, memories: Memories) -> Iterator[None]:
-        """Let every forward pass read the same memories."""
-        before, self.held = self.held, memories
+        """Let every forward pass of this thread read the same memories."""
+        before, self.now.held = self.now.held, memories
         try:
             yield
         finally:
-            self.held = before
+            self.now.held = before
 
 
 # Hooks are objects and no closures, so that a copied model has hooks of its own.
@@ -65,7 +64,7 @@ class HandOver:
     def __call__(self, layer: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """Run before the layer, and outside of what checkpointing runs again."""
         _refuse_reentrant(layer)
-        return args, {**kwargs, ARGUMENT: self.calls.memories}
+        return args, {**kwargs, ARGUMENT: self.calls.now.memories}
 
 
 @dataclass(eq=False)
@@ -92,15 +91,14 @@ class TakeImages:
         if self.shared.disable_adapters:
             _drop_beside(kwargs)
             return args, kwargs
-        taken, rows = taken_from(kwargs), rows_of(args, kwargs)
-        if self.calls.held is None:
+        taken, rows, now = taken_from(kwargs), rows_of(args, kwargs), self.calls.now
+        if now.held is None:
             mask = kwargs.get("attention_mask")
-            self.calls.memories = build(host, self.shared, taken, rows=rows, mask=mask)
+            now.memories = build(host, self.shared, taken, rows=rows, mask=mask)
         else:
             if rows is not None:
-                held = self.calls.held
-                self.calls.held = {name: one.rows(rows) for name, one in held.items()}
-            self.calls.memories = self.calls.held
+                now.held = {name: one.rows(rows) for name, one in now.held.items()}
+            now.memories = now.held
         return args, kwargs
 
 
@@ -112,7 +110,7 @@ class Forget:
 
     def __call__(self, host: nn.Module, args: Any, output: Any) -> None:
         """Run after the host's forward pass."""
-        self.calls.memories = {}
+        self.calls.now.memories = {}
 
 
 @dataclass(eq=False)

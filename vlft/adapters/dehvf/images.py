@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from vlft.adapters.dehvf.config import DehvfConfig
 from vlft.adapters.dehvf.hierarchy import VisionStates, read_hierarchy
 from vlft.adapters.dehvf.layers import DehvfNet, SharedNet
-from vlft.adapters.dehvf.memory import Memory, remember
+from vlft.adapters.dehvf.memory import remember
+from vlft.adapters.dehvf.passing import Memories
 from vlft.errors import AdapterError
 
 IMAGES = ("pixel_values", "image_grid_thw", "pixel_attention_mask", "image_sizes")
@@ -20,8 +21,6 @@ OWN = ("image_slots", "prompt_mask", "visual_features")
 """Inputs that are only ours: ``image_slots`` [batch images], the number of each sample's images
 among all of the batch, -1 for none; ``prompt_mask`` [batch tokens], which tokens are the prompt's;
 ``visual_features`` [images groups tokens width], states from a cache instead of images."""
-
-Memories = dict[str, Memory]
 
 
 def taken_from(kwargs: dict[str, Any]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch.nn.functional import gelu
 from vlft.adapters.dehvf.config import DehvfConfig
 from vlft.adapters.dehvf.fuser import HierarchicalFuser
 from vlft.adapters.dehvf.memory import Memory, MemoryBranch, slots_of
+from vlft.adapters.dehvf.passing import Memories, Passing
 from vlft.errors import AdapterError
 
 
@@ -98,21 +99,21 @@ class MemoryMLP(nn.Module, DehvfLayer):
         self.layers: dict[str, int] = {}
         self._scales: dict[str, float] = {}
         self._shared = (shared,)  # in a tuple it is no child: its parameters stand elsewhere
-        self._memories: dict[str, Memory] = {}
+        self._passing = Passing()
 
     def add(self, adapter: str, layer: int, scale: float) -> None:
         """Take part in one more adapter."""
         self.layers[adapter] = layer
         self._scales[adapter] = scale
 
-    def receive(self, memories: dict[str, Memory]) -> None:
-        """Take what the next call reads, by the adapter's name."""
-        self._memories = memories
+    def receive(self, memories: Memories) -> None:
+        """Take what this thread's next call reads."""
+        self._passing.memories = memories
 
     def forward(self, x: Float[Tensor, "batch tokens width"], *args: Any, **kwargs: Any) -> Tensor:
         """Return the network's output and what the memory adds to it."""
+        memories = self._passing.take()
         result = self.base_layer(x, *args, **kwargs)
-        memories, self._memories = self._memories, {}
         if self.disable_adapters:
             return result
         for adapter in self.active_adapters:
