@@ -25,6 +25,7 @@ def count(name, *overrides):
     ("name", "overrides", "expected"),
     [
         ("clip_l_llama_7b/dehvf_scienceqa", (), 4_492_160),
+        ("clip_l_llama_7b/dehvf_coco_captions", (), 4_492_160),
         ("clip_l_llama_13b/dehvf_scienceqa", (), 6_229_440),
         ("clip_l_llama_7b/dehvf_scienceqa", ("adapter.vision_adapter_dim=0",), 3_902_336),
     ],

@@ -106,10 +106,11 @@ def test_a_row_for_each_caption_as_in_blips_files(tmp_path):
         read(path, split="train+restval")
 
 
-def test_a_missing_file_is_named(official):
+@pytest.mark.parametrize("split", [None, "train+restval"])
+def test_a_missing_file_is_named(official, split):
     path = official(*SPLITS).with_name("dataset_cocos.json")
     with pytest.raises(DataError, match=rf"{path}' does not exist .*check `path`.*{NAME}'\?"):
-        read(path)
+        read(path, split=split)
 
 
 def test_a_split_without_images_is_named_with_those_that_are_there(official):

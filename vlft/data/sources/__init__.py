@@ -52,8 +52,8 @@ def open_source(section: RowDataset) -> Source:
             _refuse_split(section)
             return image_folder(folder, name=path)
         raise no_file(path)
-    _refuse_split(section)
     files = find_files(path)
+    _refuse_split(section)
     ending = _ending(files, path)
     if ending in BINARY:
         return BINARY[ending](files, path)

@@ -35,9 +35,11 @@ PAIR_PROMPTS = {
     "as_recorded": "Describe the image.",
     "brief": "Describe the image briefly.",
     "short_caption": "Provide a one-sentence caption for the provided image.",
+    "picture_of": "a picture of",
 }
 """What is asked about the image of a pair, which has no question of its own. ``brief`` and
-``short_caption`` are lmms-eval's wordings for COCO's Karpathy split and for Flickr30k."""
+``short_caption`` are lmms-eval's wordings for COCO's Karpathy split and for Flickr30k;
+``picture_of`` is what BLIP and ADEM-VL train captions to go on from."""
 
 
 class CaptioningSettings(Section):

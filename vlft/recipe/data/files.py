@@ -128,10 +128,16 @@ class Captions(RowDataset):
     split: str | None = None
     """Split of Karpathy's own file or of a Hub data set, several as ``train+restval``; null:
     ``train``."""
-    prompt: str = Field(pattern=r"\S")
+    prompt: str
     """What is asked of every image. A benchmark words it as its ``prompt_format`` says."""
     clean: bool = False
     """Learn captions in lower case, without ``. ! " ( ) * # : ; ~``, and of at most 30 words."""
+
+    @model_validator(mode="after")
+    def _asks(self) -> "Captions":
+        if not self.prompt.strip():
+            raise Contradiction("prompt", "nothing is asked: write what, such as `a picture of`")
+        return self
 
 
 class LabeledImages(RowDataset):
