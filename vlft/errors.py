@@ -118,6 +118,10 @@ class EvaluationError(VlftError):
     """A benchmark cannot be run or scored."""
 
 
+class NotApplicableError(EvaluationError):
+    """A benchmark asks for what a model does not have; the result says so, and has no numbers."""
+
+
 class MissingExtraError(VlftError):
     """An optional package is not installed; the message is the line that installs it."""
 

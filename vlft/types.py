@@ -66,6 +66,7 @@ class Backbone:
             padding hidden.
         images: How images reach a generative host: as tokens of its sequence, or ``beside`` it
             (DEHVF), with no token at all.
+        max_images: Most images of a sample; None: any number.
     """
 
     model: nn.Module
@@ -78,6 +79,7 @@ class Backbone:
     local_parts: tuple[str, ...] = ()
     text_length: int | None = None
     images: Literal["tokens", "beside"] = "tokens"
+    max_images: int | None = None
 
 
 @runtime_checkable

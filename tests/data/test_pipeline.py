@@ -1,10 +1,13 @@
 """From a recipe's data section to batches for a host."""
 
+import base64
+from dataclasses import replace
+
 import pytest
 
 from vlft.data import pipeline
 from vlft.data.checked import LISTING, read_listing
-from vlft.errors import DataError, SupervisionError
+from vlft.errors import DataError, RecordError, SupervisionError
 from vlft.recipe.data import DataSection, Messages, Pairs
 
 TURNS = [
@@ -38,6 +41,58 @@ def test_generative_host(pristine_hosts, messages, tmp_path):
     summary = pipeline.audit_summary(backbone, samples)
     assert "2 samples; supervised 7" in summary
     assert "<assistant>[[red</s>]]" in summary
+
+
+@pytest.fixture
+def few(pristine_hosts):
+    """A host that takes one image of a sample, beside its sequence."""
+    return replace(pristine_hosts["tiny_llava"], images="beside", max_images=1)
+
+
+@pytest.fixture
+def many(write_jsonl, write_image):
+    """Eleven records with one image, and one with two; all of them the same file."""
+    write_image("a.png")
+    good = {"messages": TURNS, "images": ["a.png"]}
+    both = {"messages": [{"role": "user", "content": "<image><image>same?"}, TURNS[1]]}
+    return Messages(
+        type="messages",
+        path=str(write_jsonl([*[good] * 10, {**both, "images": ["a.png"] * 2}, good])),
+    )
+
+
+TOO_MANY = r"record line 11: the record has 2 images, and adapter\.max_images is 1: set .*: 2, or"
+
+
+def test_a_record_with_too_many_images_is_told_before_training(few, many, pristine_hosts):
+    with pytest.raises(RecordError, match=TOO_MANY):
+        pipeline.open_samples(few, DataSection(train=many), many, None)
+    samples = pipeline.open_samples(replace(few, max_images=2), DataSection(train=many), many, None)
+    assert len(samples[10].image_sizes) == 2
+    host = pristine_hosts["tiny_llava"]  # which takes any number
+    assert len(pipeline.open_samples(host, DataSection(train=many), many, None)) == 12
+
+
+def test_a_record_with_too_many_images_may_be_skipped_and_is_listed(few, many, tmp_path):
+    section = DataSection(train=many, on_bad_record="skip")
+    samples = pipeline.open_samples(few, section, many, tmp_path)
+    assert samples[10].record_id == "line 12"
+    (entry,) = read_listing(tmp_path / LISTING)
+    assert (entry.record_id, "adapter.max_images is 1" in entry.reason) == ("line 11", True)
+
+
+def test_records_that_hold_their_images_are_checked_as_they_are_encoded(
+    few, write_jsonl, write_image
+):
+    image = base64.b64encode(write_image("a.png").read_bytes()).decode()
+    both = [{"role": "user", "content": "<image><image>same?"}, TURNS[1]]
+    held = [{"messages": TURNS, "images": [image]}, {"messages": both, "images": [image] * 2}]
+    section = Messages(type="messages", path=str(write_jsonl(held)))
+    samples = pipeline.open_samples(few, DataSection(train=section), section, None)
+    assert samples[0].record_id == "line 1"
+    for ask in (lambda: samples[1], lambda: samples.__getitems__([0, 1])):
+        with pytest.raises(RecordError, match="record line 2: the record has 2 images"):
+            ask()
 
 
 def test_contrastive_host(pristine_hosts, pairs):

@@ -1,14 +1,18 @@
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from PIL import Image
 
+from vlft.adapters import apply_adapter
 from vlft.data import open_dataset
 from vlft.data.scenes.layouts import write_layout
 from vlft.errors import EvaluationError, UnknownNameError
 from vlft.evaluation.benchmark import load_benchmark
 from vlft.evaluation.driver import evaluate, measure, notes_on_revision, score_samples
+from vlft.recipe.adapter import DehvfAdapter
 from vlft.results import ModelIdentity, rank_together, read_result, read_samples, write_result
 
 NOBODY = ModelIdentity(name="nobody")
@@ -191,6 +195,44 @@ def test_what_a_host_cannot_take_is_not_applicable_and_never_zero(
     assert reason in result.reason
     assert (result.metrics, result.groups, samples) == ((), {}, [])
     assert read_result(write_result(tmp_path, result, samples)) == result
+
+
+@pytest.fixture
+def two_images(tmp_path):
+    """A benchmark with one image in the first question, and two in the second."""
+    Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "a.png")
+    turns = [("<image>what color?", "red"), ("<image><image>same?", "yes")]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": answer},
+            ],
+            "images": ["a.png"] * question.count("<image>"),
+        }
+        for question, answer in turns
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    changes = ["data.type=messages", f"data.path={path}", "max_new_tokens=2"]
+    return load_benchmark("custom/vqa", changes)
+
+
+@pytest.mark.parametrize(("most", "status"), [(1, "not_applicable"), (2, "scored")])
+def test_more_images_than_a_model_takes_are_not_applicable(
+    host, two_images, most, status, tmp_path
+):
+    section = DehvfAdapter(type="dehvf", groups=2, r=4, num_learned=4, max_images=most)
+    backbone = apply_adapter(host("tiny_llava"), section, {})
+    result, samples = evaluate(backbone, two_images, progress=False)
+    assert result.status == status
+    assert bool(samples) == (status == "scored")
+    if most == 1:
+        assert "1 of 2 questions have more than 1 image" in result.reason
+        assert "(adapter.max_images); the first is about record line 2, with 2" in result.reason
+        assert read_result(write_result(tmp_path, result, samples)) == result
+        limited, _ = evaluate(backbone, two_images, limit=1, progress=False)
+        assert limited.status == "scored"  # the first question has one
 
 
 def test_a_text_only_host_takes_a_benchmark_without_images(lively):

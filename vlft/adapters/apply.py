@@ -97,8 +97,11 @@ def wrapped(backbone: Backbone, model: PeftModel) -> Backbone:
     """
     if not is_dehvf(model):
         return replace(backbone, model=model)
+    config: Any = model.peft_config["default"]
     towers = {**backbone.towers, FUSER: (f"{SHARED}.",)}
-    return replace(backbone, model=model, towers=towers, images="beside")
+    return replace(
+        backbone, model=model, towers=towers, images="beside", max_images=config.max_images
+    )
 
 
 def _require_towers(backbone: Backbone, section: AdapterSection, towers: Towers) -> None:

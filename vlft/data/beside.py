@@ -1,4 +1,4 @@
-"""Images that go to a model beside its sequence, and leave no token in it."""
+"""Images that go to a model beside its sequence: no token in it, and a limited number."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +9,30 @@ from jaxtyping import Int
 from PIL.Image import Image
 from torch import Tensor
 
+from vlft.data.records import Conversation, count_of_images
+from vlft.errors import RecordError
 from vlft.types import Message
+
+
+def num_images(messages: Sequence[Message]) -> int:
+    """Return how many images turns name; one that is named twice is shown twice."""
+    return sum(isinstance(part, int) for turn in messages for part in turn.content)
+
+
+def require_few_images(record: Conversation, *, most: int, dataset: str) -> None:
+    """Refuse a record with more images than the model takes; nothing is decoded.
+
+    Raises:
+        RecordError: With the number, and what to change.
+    """
+    found = num_images(record.messages)
+    if found > most:
+        raise RecordError(
+            f"the record has {count_of_images(found)}, and adapter.max_images is {most}: set "
+            f"adapter.max_images: {found}, or leave such records out with data.on_bad_record: skip",
+            dataset=dataset,
+            record_id=record.id,
+        )
 
 
 def without_images(messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from vlft.data.beside import without_images
+from vlft.data.beside import require_few_images, without_images
 from vlft.data.budget import HostImages, fit_images, mismatch
 from vlft.data.chat import ChatFormat, Rendered
 from vlft.data.images import MAX_PIXELS, open_image
@@ -58,6 +58,7 @@ class ConversationEncoder:
             ``host``. None: no limit.
         max_pixels: Larger images are refused before they are decoded.
         beside: The images leave no token in the sequence.
+        max_images: Most images of a sample; None: any number.
 
     Raises:
         BackboneError: The host has no chat template.
@@ -73,6 +74,7 @@ class ConversationEncoder:
         image_tokens: int | None = None,
         max_pixels: int = MAX_PIXELS,
         beside: bool = False,
+        max_images: int | None = None,
     ) -> None:
         assert image_tokens is None or host is not None, "a budget needs to know the host"
         self.chat = ChatFormat(processor)
@@ -83,6 +85,7 @@ class ConversationEncoder:
         self.image_tokens = image_tokens
         self.max_pixels = max_pixels
         self.beside = beside
+        self.max_images = max_images
         self.image_token_ids = image_token_ids(processor)
         self._placeholders = placeholders(processor)
         self._has_prefix = has_prefix(processor)
@@ -131,6 +134,8 @@ class ConversationEncoder:
             rendered = self._render(record)
         except DataError as error:
             raise RecordError(str(error), dataset=dataset, record_id=record.id) from error
+        if self.max_images is not None:
+            require_few_images(record, most=self.max_images, dataset=dataset)
         images = [
             open_image(
                 record.images[index],

@@ -10,6 +10,7 @@ from vlft.adapters.parts import base_model
 from vlft.backbones import class_names
 from vlft.data import open_dataset
 from vlft.data.audit import SampleReport, audit, check_batch, render_report
+from vlft.data.beside import require_few_images
 from vlft.data.budget import host_images
 from vlft.data.checked import LISTING, append_listing
 from vlft.data.collate import ConversationCollator, PairCollator
@@ -18,6 +19,7 @@ from vlft.data.encode_labeled import LabeledEncoder, collate_labeled
 from vlft.data.encode_pair import PairEncoder
 from vlft.data.encoded import EncodedDataset, Encoder
 from vlft.data.mixture import MixedSamples, Samples, epoch_size, first_indices
+from vlft.data.records import Conversation, Records
 from vlft.errors import DataError
 from vlft.recipe.data import DataSection, DatasetSection, MemberSection, Mixture
 from vlft.types import Backbone, Batch
@@ -39,6 +41,7 @@ def open_samples(
 
     Raises:
         DataError: The data set is missing, empty, or not in the declared format.
+        RecordError: A record has more images than the model takes.
     """
     if isinstance(dataset, Mixture):
         members = [_open_one(backbone, data, one, run_dir) for one in dataset.datasets]
@@ -55,6 +58,8 @@ def _open_one(
     listing = None if run_dir is None else run_dir / LISTING
     if listing is not None and records.skipped:
         append_listing(listing, records.skipped)
+    if backbone.max_images is not None and data.on_bad_record == "error":
+        _count_images(records, most=backbone.max_images)
     return EncodedDataset(
         records,
         encoder(backbone, data),
@@ -62,6 +67,23 @@ def _open_one(
         overlong=data.overlong,
         listing=listing,
     )
+
+
+def _count_images(records: Records, *, most: int) -> None:
+    """Refuse a data set with a record that has too many images, before a step is spent on others.
+
+    Where a record holds the bytes of its images, reading them all would take too long; the rest is
+    then checked as it is encoded.
+
+    Raises:
+        RecordError: Naming the record.
+    """
+    for index in range(len(records)):
+        record = records[index]
+        assert isinstance(record, Conversation)
+        require_few_images(record, most=most, dataset=records.name)
+        if any(ref.data is not None for ref in record.images):
+            return
 
 
 def require_one_batch(samples: Samples, *, global_batch_size: int) -> None:
@@ -112,6 +134,7 @@ def encoder(backbone: Backbone, data: DataSection) -> Encoder:
         image_tokens=data.image_tokens_per_sample,
         max_pixels=data.max_image_pixels,
         beside=backbone.images == "beside",
+        max_images=backbone.max_images,
     )
 
 

@@ -51,6 +51,11 @@ class GenerativeModel:
     backbone: Backbone
     batch_size: int = 32
 
+    @property
+    def max_images(self) -> int | None:
+        """Most images of a prompt; None: any number."""
+        return self.backbone.max_images
+
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[str]:
         """Return one answer per prompt: greedy, without special tokens and surrounding blanks.
 

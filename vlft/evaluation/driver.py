@@ -13,8 +13,9 @@ from pydantic import JsonValue
 
 from vlft.data import open_dataset
 from vlft.data.records import Record, Records, images_of
-from vlft.errors import EvaluationError, MissingImageError, pick, unknown
+from vlft.errors import EvaluationError, MissingImageError, NotApplicableError, pick, unknown
 from vlft.evaluation.answering import ask_all
+from vlft.evaluation.applicable import require_capabilities, require_few_images, way_of
 from vlft.evaluation.benchmark import BenchmarkSpec
 from vlft.evaluation.light import light_record
 from vlft.evaluation.log import Log, open_log
@@ -87,23 +88,12 @@ def evaluate(
     identity = identity or identify(backbone)
     if identity.weights is None:
         identity = identity.model_copy(update={"weights": fingerprint(backbone.model)})
-    scorer_of(spec)  # a mistake in the declaration is no lack of the model
+    scorer = scorer_of(spec)  # a mistake in the declaration is no lack of the model
     recorded = recorded_facts(backbone, batch_size=batch_size) | dict(facts or {})
     model = capabilities_of(backbone, batch_size=batch_size)
-    lacking = _lacking(backbone, model, spec)
-    if lacking is not None:
-        key = ranking_key(spec, via=None, revision="none", limited=False)
-        result = Result(
-            status="not_applicable",
-            reason=lacking,
-            protocol=Protocol(ranking_key=key, recorded=recorded),
-            model=identity,
-            date=_now(),
-            seconds=0,
-        )
-        return Evaluated(result, [])
-    spec = placed(spec, data)
     try:
+        require_capabilities(backbone, model, scorer, needs_images=spec.needs_images)
+        spec = placed(spec, data)
         records = open_dataset(spec.data)
         tokens = visual_tokens_per_image(backbone, islice(_images(records, spec), FEW))
         recorded["visual_tokens_per_image"] = tokens
@@ -119,6 +109,17 @@ def evaluate(
             processes=processes,
             progress=progress,
         )
+    except NotApplicableError as error:
+        key = ranking_key(spec, via=None, revision="none", limited=False)
+        result = Result(
+            status="not_applicable",
+            reason=str(error),
+            protocol=Protocol(ranking_key=key, recorded=recorded),
+            model=identity,
+            date=_now(),
+            seconds=0,
+        )
+        return Evaluated(result, [])
     except MissingImageError as error:
         raise EvaluationError("; ".join((str(error), *source_of(spec)))) from error
 
@@ -152,19 +153,20 @@ def measure(
 
     Raises:
         EvaluationError: The data cannot be scored.
+        NotApplicableError: They ask about more images at once than the model takes.
     """
-    size = len(records)
+    size, scorer = len(records), scorer_of(spec)
+    via = way_of(model, scorer)
     count = size if limit is None else min(limit, size)
     limited = count < size or bool(notes_on_size(spec, size))
-    key = ranking_key(
-        spec, via=way_of(model, spec), revision=spec.dataset_revision, limited=limited
-    )
+    key = ranking_key(spec, via=via, revision=spec.dataset_revision, limited=limited)
     protocol = Protocol(ranking_key=key, recorded=dict(recorded))
     taken = [
         light_record(records, index, max_pixels=spec.max_image_pixels) for index in range(count)
     ]
     require_different_ids([record.id for record in taken], spec)
-    rehearse(scorer_of(spec), taken, spec, way_of(model, spec), score_samples)
+    require_few_images(model, scorer.ask(taken, spec, via))
+    rehearse(scorer, taken, spec, via, score_samples)
     began, log = _now(), None
     if log_folder is not None:
         stem = file_stem(spec.name.partition(":")[0], limited=limited)
@@ -235,7 +237,8 @@ def predict(
         EvaluationError: A record does not fit the scorer, or the model gives what cannot be scored.
         RecordError: An image is bad.
     """
-    scorer, via = scorer_of(spec), way_of(model, spec)
+    scorer = scorer_of(spec)
+    via = way_of(model, scorer)
     answers = ask_all(
         model,
         scorer.ask(records, spec, via),
@@ -357,30 +360,6 @@ DECODINGS: dict[type, str] = {
     Classifies: "logits",
 }
 """How answers are made where nothing is generated."""
-
-
-def way_of(model: object, spec: BenchmarkSpec) -> type:
-    """Return the capability in which a model is asked: the first that the scorer names.
-
-    Raises:
-        EvaluationError: The model has none of them.
-    """
-    ways = scorer_of(spec).requires
-    found = next((way for way in ways if isinstance(model, way)), None)
-    if found is None:
-        names = " or ".join(capability.__name__ for capability in ways)
-        raise EvaluationError(f"the host has no capability {names}")
-    return found
-
-
-def _lacking(backbone: Backbone, model: object, spec: BenchmarkSpec) -> str | None:
-    if spec.needs_images and "vision" not in backbone.towers:
-        return "the host reads text only"
-    try:
-        way_of(model, spec)
-    except EvaluationError as error:
-        return str(error)
-    return None
 
 
 def _images(records: Records, spec: BenchmarkSpec) -> Iterator[Image]:

@@ -494,6 +494,7 @@ def test_a_wrapped_host_knows_that_its_images_leave_no_token(adapted):
     assert backbone.images == "beside"
     assert "fuser" in backbone.towers
     assert wrapped(backbone, backbone.model).images == "beside"
+    assert (backbone.max_images, adapted(max_images=3).max_images) == (1, 3)
 
 
 @pytest.mark.parametrize("query", QUERIES)
