@@ -131,7 +131,7 @@ for _method in ("dehvf", "qdehvf"):
         if _host.family != "generative" or _name == "tiny_llama":
             _reason = "dehvf needs a host with a vision tower and a language model of its own"
         elif _name == "tiny_internvl":
-            _reason = "unknown vision tower that DEHVF can read 'internvl_vision'"
+            _reason = "dehvf cannot read the vision tower of this host, whose type is internvl"
         else:
             continue
         REFUSED_METHODS[_method, _name] = _reason

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from vlft.adapters import apply_adapter, mutation, wrapped
+from vlft.adapters import apply_adapter, mutation, require_mergeable, wrapped
 from vlft.adapters.parts import BASE, load_parts, merge_adapter, read_parts
 from vlft.backbones import build
 from vlft.backbones.image_text_to_text import FAMILIES
@@ -73,9 +73,13 @@ def load_merged(path_or_hub_id: str | Path, section: BackboneSection) -> Backbon
         section: The next run's ``backbone``.
 
     Raises:
+        AdapterError: Its adapter cannot be merged.
         RunDirectoryError: The run has another kind of host than ``section``.
     """
     folder = locate(path_or_hub_id)
+    run_dir = run_of(folder)
+    if run_dir is not None:
+        require_mergeable(_recipe_of(run_dir).adapter, field=f"init_from: {path_or_hub_id}")
     backbone = load(folder, quantized=False)
     if backbone.family != section.family or set(backbone.towers) != set(section.tower_names):
         raise RunDirectoryError(
@@ -83,7 +87,6 @@ def load_merged(path_or_hub_id: str | Path, section: BackboneSection) -> Backbon
             f"{section.type}: name the host that was trained there"
         )
     merged = merge_adapter(backbone)
-    run_dir = run_of(folder)
     other = run_dir is None or not _same_host(_recipe_of(run_dir).backbone, section)
     if run_dir is None or other or _is_whole(run_dir, folder):
         return _unnamed(replace(merged, local_parts=("",)))

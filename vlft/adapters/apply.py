@@ -88,6 +88,21 @@ def apply_adapter(
     return wrapped(backbone, model)
 
 
+def require_mergeable(section: AdapterSection, *, field: str) -> None:
+    """Refuse to merge an adapter of a method that never can be, before its weights are loaded.
+
+    Args:
+        section: The adapter of the run that is to be merged.
+        field: What asked for it, for the message.
+
+    Raises:
+        AdapterError: With the reason, and what to do instead.
+    """
+    reason = ADAPTERS[section.type].unmergeable
+    if reason is not None:
+        raise AdapterError(f"{field}: {reason}")
+
+
 def wrapped(backbone: Backbone, model: PeftModel) -> Backbone:
     """Return a backbone with PEFT's wrapper as its model, and what follows from the method.
 

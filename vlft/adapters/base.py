@@ -37,12 +37,15 @@ class Adapter:
         config: PEFT config for a section, the resolved module paths and the bare host; None trains
             the towers themselves.
         auxiliary_loss: An extra named loss from outputs and batch.
+        unmergeable: Why no weights can hold what it has learned, and what to do instead; None: PEFT
+            is asked to merge it.
     """
 
     flags: Callable[[Any], Flags]
     families: frozenset[Family]
     config: Callable[[Any, list[str], Backbone], PeftConfig] | None
     auxiliary_loss: Callable[[Outputs, Batch], Mapping[str, Tensor]] | None = None
+    unmergeable: str | None = None
 
 
 EVERY_FAMILY: frozenset[Family] = frozenset({"contrastive", "generative", "vision"})

@@ -37,7 +37,7 @@ def run(run_dir: str, out: str, *, dtype: str = "auto") -> None:
     from transformers import PreTrainedModel
 
     from vlft import hub
-    from vlft.adapters import parts
+    from vlft.adapters import parts, require_mergeable
     from vlft.backbones import build
     from vlft.disk import tell_full_disk
     from vlft.errors import RunDirectoryError, pick
@@ -56,6 +56,7 @@ def run(run_dir: str, out: str, *, dtype: str = "auto") -> None:
             "one of its checkpoints"
         )
     recipe = load_recipe(home / hub.RECIPE).recipe
+    require_mergeable(recipe.adapter, field=f"RUN = {run_dir}")
     backbone = hub.load(folder, quantized=False)
     if not isinstance(backbone.model, PeftModel):
         raise RunDirectoryError(

@@ -19,7 +19,7 @@ from torch.nn.functional import adaptive_avg_pool2d, layer_norm
 from transformers import PreTrainedConfig
 from transformers.vision_utils import get_vision_window_index
 
-from vlft.errors import AdapterError, pick
+from vlft.errors import AdapterError
 
 
 class VisionStates(NamedTuple):
@@ -99,9 +99,16 @@ def reader_of(config: PreTrainedConfig) -> Reader:
     """Return how to read the tower of a configuration.
 
     Raises:
-        UnknownNameError: Nobody has said how to read such a tower.
+        AdapterError: Nobody has said how to read such a tower.
     """
-    return pick(READERS, config.model_type, kind="vision tower that DEHVF can read")
+    kind: Any = config.model_type
+    if kind not in READERS:  # a tower of another type is no misspelled one
+        raise AdapterError(
+            f"adapter.type: dehvf cannot read the vision tower of this host, whose type is {kind}; "
+            f"it reads {', '.join(sorted(READERS))}: use a host with one of these, or "
+            "adapter.type: lora"
+        )
+    return READERS[kind]
 
 
 @contextmanager

@@ -151,4 +151,7 @@ DEHVF = Adapter(
     flags=dehvf_flags,
     families=frozenset({"generative"}),
     config=dehvf_config,
+    unmergeable="what dehvf adds depends on the image, so no weights can hold it: use the run as "
+    "it is (vlft.load, vlft eval, or PEFT after `import vlft.adapters`), go on with it by `vlft "
+    "train ... --resume`, or start a new run from its backbone, without init_from",
 )
