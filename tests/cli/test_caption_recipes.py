@@ -1,4 +1,4 @@
-"""The recipes that learn captions, on the tiny twin of their host: trained, and asked as trained."""
+"""Recipes that learn captions, on the tiny twin of their host: trained, and asked as trained."""
 
 import copy
 import json

@@ -34,6 +34,22 @@ def test_loss_curve_of_one_process(family, config, launch, recipe, losses, one_p
 
 @pytest.mark.distributed
 @pytest.mark.slow
+def test_images_are_varied_as_on_one_process_in_later_epochs_too(launch, recipe, losses, tmp_path):
+    """Two steps to an epoch."""
+    options = (
+        recipe("generative"),
+        "data.train={type: scenes, task: mixture, num_samples: 16, seed: 5}",
+        "data.augmentation={min_crop_area: 0.5, flip: true, num_ops: 2}",
+    )
+    for config, name in ((None, "one"), ("cpu_ddp", "two")):
+        launch(config, *options, f"training.output_dir={tmp_path / name}")
+    found, expected = losses(tmp_path / "two"), losses(tmp_path / "one")
+    assert len(found) == len(expected) == 5
+    assert found == pytest.approx(expected, rel=TOLERANCE)
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
 def test_world_size_that_does_not_divide_is_refused(launch, recipe, tmp_path):
     run_dir = tmp_path / "run"
     done = launch(

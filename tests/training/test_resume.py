@@ -28,6 +28,13 @@ CASES = {
     "in the first epoch": (7, ()),
     "in the second epoch": (11, ()),
     "with a worker": (11, ("training.dataloader_num_workers=1",)),
+    "varied images": (
+        11,
+        (
+            "data.augmentation={min_crop_area: 0.5, flip: true, num_ops: 2}",
+            "training.dataloader_num_workers=1",
+        ),
+    ),
     "accumulating": (7, ("training.per_device_train_batch_size=2",)),
     "pissa": (7, ("adapter.init_lora_weights=pissa", "adapter.lora_dropout=0")),
     "projector and tower": (

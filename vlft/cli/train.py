@@ -82,7 +82,9 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
 
         say_if_tight(backbone, recipe, run_dir, say)
         assert recipe.data.train is not None  # validate(recipe, launch) refuses a recipe without
-        train = pipeline.open_samples(backbone, recipe.data, recipe.data.train, run_dir)
+        train = pipeline.open_samples(
+            backbone, recipe.data, recipe.data.train, run_dir, seed=recipe.seed
+        )
         validation = (
             pipeline.open_samples(backbone, recipe.data, recipe.data.validation, run_dir)
             if recipe.data.validation

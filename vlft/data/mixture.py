@@ -101,6 +101,12 @@ class MixedSamples(Dataset):
     def __len__(self) -> int:
         return len(self._joined)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that records are varied for, from 0."""
+        for member in self.members:
+            if isinstance(member, EncodedDataset):
+                member.set_epoch(epoch)
+
     def __getitem__(self, index: int) -> Any:
         """Encode a record of the data set that the index falls into.
 

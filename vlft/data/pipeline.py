@@ -10,6 +10,7 @@ from vlft.adapters.parts import base_model
 from vlft.backbones import class_names
 from vlft.data import open_dataset
 from vlft.data.audit import SampleReport, audit, check_batch, render_report
+from vlft.data.augment import Augment
 from vlft.data.beside import require_few_images
 from vlft.data.budget import host_images
 from vlft.data.checked import LISTING, append_listing
@@ -29,7 +30,12 @@ AUDITED = 8
 
 
 def open_samples(
-    backbone: Backbone, data: DataSection, dataset: DatasetSection, run_dir: Path | None
+    backbone: Backbone,
+    data: DataSection,
+    dataset: DatasetSection,
+    run_dir: Path | None,
+    *,
+    seed: int | None = None,
 ) -> Samples:
     """Open a data set as samples for a host.
 
@@ -38,19 +44,24 @@ def open_samples(
         data: The policies.
         dataset: What to read.
         run_dir: Where records that are left out are listed; None: nowhere.
+        seed: Seed of ``data.augmentation``; None: images stay as they are.
 
     Raises:
         DataError: The data set is missing, empty, or not in the declared format.
         RecordError: A record has more images than the model takes.
     """
     if isinstance(dataset, Mixture):
-        members = [_open_one(backbone, data, one, run_dir) for one in dataset.datasets]
+        members = [_open_one(backbone, data, one, run_dir, seed) for one in dataset.datasets]
         return MixedSamples(members, dataset)
-    return _open_one(backbone, data, dataset, run_dir)
+    return _open_one(backbone, data, dataset, run_dir, seed)
 
 
 def _open_one(
-    backbone: Backbone, data: DataSection, dataset: MemberSection, run_dir: Path | None
+    backbone: Backbone,
+    data: DataSection,
+    dataset: MemberSection,
+    run_dir: Path | None,
+    seed: int | None,
 ) -> EncodedDataset:
     records = open_dataset(
         dataset, on_bad_record=data.on_bad_record, max_image_pixels=data.max_image_pixels
@@ -60,12 +71,16 @@ def _open_one(
         append_listing(listing, records.skipped)
     if backbone.max_images is not None and data.on_bad_record == "error":
         _count_images(records, most=backbone.max_images)
+    vary = None
+    if data.augmentation is not None and seed is not None:
+        vary = Augment(data.augmentation, seed, data.max_image_pixels)
     return EncodedDataset(
         records,
         encoder(backbone, data),
         on_bad_record=data.on_bad_record,
         overlong=data.overlong,
         listing=listing,
+        vary=vary,
     )
 
 

@@ -44,6 +44,30 @@ class MetricsWriter(TrainerCallback):
                 file.write(json.dumps(line) + "\n")
 
 
+class EpochOfSamples(TrainerCallback):
+    """Tells samples that differ between epochs which one begins.
+
+    accelerate does so too, but not where several processes share the samples of a sampler.
+
+    Args:
+        samples: What is trained on.
+    """
+
+    def __init__(self, samples: Any) -> None:
+        self._samples = samples
+
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Tell the epoch, from 0; a resumed run begins inside of one."""
+        if hasattr(self._samples, "set_epoch"):
+            self._samples.set_epoch(int(state.epoch or 0))
+
+
 def trim_metrics(path: Path, step: int) -> None:
     """Drop lines after a step, and the closing one, so that a resumed run counts nothing twice."""
     if not path.is_file():

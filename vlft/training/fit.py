@@ -31,7 +31,14 @@ from vlft.disk import is_full
 from vlft.objectives import build_objective
 from vlft.recipe.schema import Recipe
 from vlft.training import run_directory
-from vlft.training.callbacks import METRICS, MetricsWriter, Progress, StopOnSignal, trim_metrics
+from vlft.training.callbacks import (
+    METRICS,
+    EpochOfSamples,
+    MetricsWriter,
+    Progress,
+    StopOnSignal,
+    trim_metrics,
+)
 from vlft.training.gradient_proof import GradientProof
 from vlft.training.launch import is_main_process
 from vlft.training.trainer import VlftTrainer
@@ -117,6 +124,7 @@ def fit(
     for callback in (
         MetricsWriter(run_dir / METRICS),
         GradientProof(backbone, trainer.meter),
+        EpochOfSamples(train),
         *([suite] if suite else []),  # before those that look at its metrics
         *_early_stopping(recipe),
         Progress(),

@@ -53,6 +53,12 @@ def cached_features(recipe: Recipe) -> Iterator[Conflict]:
             "adapter.vision_adapter_dim trains the vision tower, so its features change: set it "
             "to 0, or leave the cache off",
         )
+    if recipe.data.augmentation is not None:
+        yield Conflict(
+            "data.cache_vision_features",
+            "data.augmentation varies images in every epoch, so their features change: leave one "
+            "of them out",
+        )
     chosen = recipe.towers.get("vision", Tower()).train
     trained = chosen == "full" or (isinstance(adapter, FullAdapter) and chosen != "frozen")
     inside = isinstance(adapter, Placed) and any(

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from vlft.recipe.data.augmentation import Augmentation
 from vlft.recipe.data.files import (
     Captions,
     LabeledImages,
@@ -52,6 +53,9 @@ class DataSection(Section):
     image_tokens_per_sample: int | None = Field(None, gt=0)
     """Most image tokens of one sample, over all of its images; larger images are scaled down
     before they are encoded. Null: what the host's processor makes of them."""
+    augmentation: Augmentation | None = None
+    """How the images of training samples are varied; those of ``validation`` never are. Null: not
+    at all."""
     cache_vision_features: bool = False
     """Keep what a frozen vision tower makes of each image on disk, below ``VLFT_CACHE``: it then
     runs once per image and not in every epoch. The size is said beforehand."""
@@ -61,6 +65,7 @@ class DataSection(Section):
 
 __all__ = [
     "MAX_IMAGE_PIXELS",
+    "Augmentation",
     "Captions",
     "DataSection",
     "DatasetSection",
