@@ -71,6 +71,13 @@ def test_a_recipe_is_trained_and_measured(vlft, karpathy_file, tmp_path, name):
     assert {"cider", "bleu_4"} <= {metric.name for metric in result.metrics}
     samples = read_samples(path.parent / result.samples_file)
     assert [sample.id for sample in samples] == ["20", "21", "22", "23"]  # the test split
+    called = vlft(
+        "eval", str(run_dir), "--benchmark", BENCHMARK, "--data", str(karpathy_file),
+        "data.split=val", "--out", str(tmp_path / "val"),
+    )  # fmt: skip
+    assert called.status == 0, called.err
+    (path,) = (tmp_path / "val").glob("*.samples.jsonl")
+    assert [sample.id for sample in read_samples(path)] == ["16", "17", "18", "19"]
 
 
 @pytest.mark.parametrize("name", RECIPES)

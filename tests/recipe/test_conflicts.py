@@ -36,6 +36,8 @@ GENERATIVE = [
     (["backbone.attn_implementation=flash_attention_2"], "it computes in half precision only"),
     ([SCENES, "data.validation={type: scenes, offset: 4000}"], "data.validation.offset = 4000: samples 0 to 4095 of seed 0 are trained on: use offset: 4096"),
     (["data.train={type: messages, path: a.jsonl}", "data.validation={type: messages, path: a.jsonl, limit: 5}"], "data.validation.path = a.jsonl: records of it are trained on"),
+    (["data.train={type: captions, path: a, split: train+restval, prompt: say}", "data.validation={type: captions, path: a, split: restval, prompt: say}"], "data.validation.path = a: records of it are trained on"),
+    (["data.train={type: captions, path: a, prompt: ' '}"], "nothing is asked: write what, such as `a picture of`"),
     (["data.train={type: scienceqa, path: a, split: trainval}", "data.validation={type: scienceqa, path: a, split: minival}"], "data.validation.path = a: records of it are trained on"),
     (["training.eval_strategy=epoch"], "training.eval_strategy = epoch: there is no validation set"),
     (["training.optim=adamw_troch"], "training.optim = adamw_troch: unknown name. Did you mean 'adamw_torch'"),
@@ -72,6 +74,10 @@ CONTRASTIVE = [
 
 TEXT_ONLY = [
     (["data.train={type: scenes}"], "data.train.type = scenes: host type causal_lm sees no images"),
+    (
+        ["data.train={type: captions, path: a, prompt: say}"],
+        "data.train.type = captions: host type causal_lm sees no images",
+    ),
     (["adapter.sites=[vision.mlp]"], "Its towers: language"),
     (["towers.vision.train=frozen"], "host type causal_lm has no such tower. Its towers: language"),
 ]
@@ -111,6 +117,7 @@ def refused(path, overrides, message):
     [
         [SCENES, HELD_OUT, "training.eval_strategy=epoch", "evaluation.metric_for_best=loss", "training.early_stopping_patience=3"],
         [SCENES, "data.validation={type: scenes, offset: 4096}"],
+        ["data.train={type: captions, path: a, split: train+restval, prompt: say}", "data.validation={type: captions, path: a, split: val, prompt: say}"],
         ["data.train={type: scienceqa, path: a}", "data.validation={type: scienceqa, path: a, split: val}"],
         ["adapter.type=full", "towers={vision: {train: frozen}, projector: {learning_rate: 1e-3}}"],
         ["adapter.sites=[vision.attention, projector]", "towers.vision.learning_rate=1e-5"],
