@@ -32,6 +32,28 @@ def samples(llava, conversation):
     ]
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_prompt_mask_of_several_turns_ends_before_the_first_answer(llava, conversation, side):
+    """Later questions stand behind answers: pooling them would tell the first answer's tokens."""
+    encode = ConversationEncoder(llava, beside=True)
+    rows = [
+        ("what?", "red"),
+        ("what?", "red", "and now?", "blue"),
+        ("so?", "a", "?", "b", "?", "c"),
+    ]
+    samples = [encode(conversation(*turns, num_images=1), dataset="d") for turns in rows]
+    collate = ConversationCollator(llava, beside=True)
+    collate.padding_side = side
+    batch = collate(samples)
+    for row, sample in enumerate(samples):
+        seen = batch["attention_mask"][row].bool()
+        first = int((sample.labels != -100).nonzero()[0])
+        assert batch["prompt_mask"][row][seen].nonzero().flatten().tolist() == [*range(first)]
+        assert not batch["prompt_mask"][row][~seen].any()
+    mask, ids = batch["prompt_mask"], batch["input_ids"]
+    assert torch.equal(ids[0][mask[0]], ids[1][mask[1]])  # the second turn adds nothing
+
+
 def collator(processor, side):
     collate = ConversationCollator(processor)
     collate.padding_side = side

@@ -95,7 +95,9 @@ class ConversationCollator:
     ZeRO-3, FSDP and DDP wait forever for the one that does not.
 
     Where images leave no token in the sequence, a batch also says which belong to whom
-    (``image_slots``) and which tokens come before the first answer (``prompt_mask``).
+    (``image_slots``) and which tokens come before the first answer (``prompt_mask``): of several
+    turns, the first question alone. What is made of these tokens holds for the whole sample, so
+    later questions would bring the answers before them along.
 
     Args:
         processor: The host's processor, or tokenizer for text-only hosts.

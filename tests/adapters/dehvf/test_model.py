@@ -459,6 +459,18 @@ def test_a_hidden_query_needs_the_whole_prompt_and_its_mask(adapted, inputs):
         backbone.model.generate(**asked, prefill_chunk_size=4, **settings)
 
 
+@pytest.mark.parametrize("name", ["tiny_llava", "tiny_qwen2_5_vl", "tiny_gemma3"])
+def test_generate_refuses_tokens_that_stand_for_images(adapted, name):
+    backbone = adapted(name)
+    ids = torch.full((2, 6), 30)
+    settings = {"max_new_tokens": 1, "eos_token_id": None, "pad_token_id": 0, "do_sample": False}
+    assert backbone.model.generate(input_ids=ids, **settings).shape == (2, 7)
+    ids[1, 2:5] = backbone.model.config.image_token_id
+    for given in ({"input_ids": ids}, {"inputs": ids}):
+        with pytest.raises(AdapterError, match=r"input_ids: 3 of the tokens stand for an image"):
+            backbone.model.generate(**given, **settings)
+
+
 def test_modules_outside_the_language_models_networks_are_refused(bare):
     section = section_of("tiny_llava", sites=(), target_modules=r".*vision_tower.*mlp\.fc1")
     with pytest.raises(AdapterError, match="is no part of a feed-forward network of the language"):

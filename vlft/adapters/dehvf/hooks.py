@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vlft.adapters.dehvf.images import build, rows_of, taken_from
+from vlft.adapters.dehvf.images import build, require_no_placeholders, rows_of, taken_from
 from vlft.adapters.dehvf.layers import MemoryMLP, SharedNet
 from vlft.adapters.dehvf.passing import Memories, Passing
 from vlft.errors import AdapterError
@@ -127,6 +127,7 @@ class Generate:
         if self.shared.disable_adapters:
             _drop_beside(kwargs)
             return self.original(*args, **kwargs)
+        require_no_placeholders(self.host, args, kwargs)
         taken, rows, mask = taken_from(kwargs), rows_of(args, kwargs), kwargs.get("attention_mask")
         with torch.no_grad():
             memories = build(self.host, self.shared, taken, rows=rows, mask=mask, is_prompt=True)

@@ -18,9 +18,13 @@ IMAGES = ("pixel_values", "image_grid_thw", "pixel_attention_mask", "image_sizes
 """Inputs of hosts that carry images."""
 
 OWN = ("image_slots", "prompt_mask", "visual_features")
-"""Inputs that are only ours: ``image_slots`` [batch images], the number of each sample's images
-among all of the batch, -1 for none; ``prompt_mask`` [batch tokens], which tokens are the prompt's;
-``visual_features`` [images groups tokens width], states from a cache instead of images."""
+"""Inputs that are only ours.
+
+``image_slots`` [batch images]: the number of each sample's images among all of the batch, -1 for
+none. ``prompt_mask`` [batch tokens]: which tokens ``hidden`` pools, those before a sample's first
+answer; the weights hold for all of its tokens, so an answer that took part would be told to the
+tokens that predict it. ``visual_features`` [images groups tokens width]: states from a cache
+instead of images."""
 
 
 def taken_from(kwargs: dict[str, Any]) -> dict[str, Tensor]:
@@ -40,13 +44,35 @@ def taken_from(kwargs: dict[str, Any]) -> dict[str, Tensor]:
 
 def rows_of(args: Any, kwargs: dict[str, Any]) -> int | None:
     """Return how many samples a call has, where its inputs say so."""
-    for value in (
-        *args[:1],
-        *(kwargs.get(name) for name in ("input_ids", "inputs_embeds", "inputs")),
-    ):
-        if isinstance(value, Tensor):
-            return len(value)
-    return None
+    sequence = _sequence_of(args, kwargs)
+    return None if sequence is None else len(sequence)
+
+
+def require_no_placeholders(host: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    """Refuse a prompt with tokens that stand for images: nothing would take their place.
+
+    It waits for the device, so it is for ``generate``, which does so for each token anyway. Before
+    training, the encoder refuses such texts.
+
+    Raises:
+        AdapterError: With their number.
+    """
+    token, sequence = getattr(host.config, "image_token_id", None), _sequence_of(args, kwargs)
+    if token is None or sequence is None or sequence.is_floating_point():
+        return
+    found = int((sequence == token).sum())
+    if found:
+        raise AdapterError(
+            f"input_ids: {found} of the tokens stand for an image (id {token}), and with DEHVF an "
+            "image has no token: leave the mark for it out of the text, and pass pixel_values"
+        )
+
+
+def _sequence_of(args: Any, kwargs: dict[str, Any]) -> Tensor | None:
+    """Return the tokens of a call, or their embeddings."""
+    names = ("input_ids", "inputs_embeds", "inputs")
+    given = (*args[:1], *(kwargs.get(name) for name in names))
+    return next((value for value in given if isinstance(value, Tensor)), None)
 
 
 def build(
