@@ -1,151 +1,187 @@
 """Evidence on DEHVF (docs/evidence/dehvf.md): appends to dehvf.jsonl there, and goes on with it.
 
-    python scripts/study_dehvf.py [--seeds 3]
+    python scripts/study_dehvf.py [--workers 2]
 
-planted (control): the class of an image can be read from vision group k alone; all other groups
-agree on another class. The host is a random LLaVA of 8 vision and 8 language layers; the states of
-its groups are given as a cache would give them, so that nothing but the fuser decides. Asked is
-whether the weight of the patches comes from k (`layer_id`), and whether `last_only` is at chance
-where k is not the top group.
+Controls (``evidence/dehvf_controls.py``): a class planted in one vision group, and language layers
+that need different groups. Claims (``evidence/dehvf_arms.py``): ways for images to reach a language
+model, from one pre-trained start (``evidence/dehvf_start.py``), each at the best of three learning
+rates. At the end, the tables of the page and its picture are written.
 """
 
 import argparse
 import json
 import sys
-import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from statistics import mean, stdev
 
-import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy, layer_norm
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+from evidence.dehvf_arms import ARMS, RATES, Arm, claim, shown, sweep
+from evidence.dehvf_controls import GROUPS, layer_map, plant
+from evidence.dehvf_questions import IMAGE_TYPES, TEXT_TYPES
+from evidence.dehvf_start import VALUES, probes, start
+from evidence.lines import EVIDENCE, STARTS, Lines, Task
 
-from vlft.adapters import apply_adapter
-from vlft.adapters.dehvf.inspection import fusion_weights
-from vlft.adapters.parts import base_model
-from vlft.backbones.families import LLAVA
-from vlft.recipe.adapter import DehvfAdapter
-from vlft.types import Backbone
-
-LINES = Path(__file__).resolve().parents[1] / "docs" / "evidence" / "dehvf.jsonl"
-WIDTH, PATCHES, GROUPS, CLASSES = 64, 16, 4, 8
-NOISE = 1.0
-"""Standard deviation beside codes of standard deviation 1."""
-STEPS, BATCH, TEST = 1000, 64, 2048
-RATE = 2e-2
-ANSWER = 10
-"""Token of the first class."""
+HEADLINE: tuple[Arm, Arm] = ("layer_id", "last_only")
+HEADLINE_SEEDS, SEEDS = 5, 3
+PROBES = STARTS / "dehvf" / "probes.json"
 
 
-def host(seed: int) -> Backbone:
-    """Return a LLaVA with random weights."""
-    torch.manual_seed(seed)
-    vision = CLIPVisionConfig(
-        image_size=48, patch_size=12, hidden_size=WIDTH, intermediate_size=128,
-        num_hidden_layers=8, num_attention_heads=4,
-    )  # fmt: skip
-    text = LlamaConfig(
-        vocab_size=64, hidden_size=64, intermediate_size=128, num_hidden_layers=8,
-        num_attention_heads=4, initializer_range=0.1,
-    )  # fmt: skip
-    config = LlavaConfig(
-        vision_config=vision, text_config=text, image_token_index=3, image_seq_length=PATCHES,
-        vision_feature_layer=-1,
-    )  # fmt: skip
-    model = LlavaForConditionalGeneration(config)
-    return Backbone(model, None, "generative", "assembled", LLAVA.sites, LLAVA.towers, source={})
-
-
-def planted(size: int, group: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
-    """Return inputs whose class stands in one group, and the classes."""
-    codes = torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(7))
-    right = torch.randint(CLASSES, (size,), generator=generator)
-    wrong = (right + torch.randint(1, CLASSES, (size,), generator=generator)) % CLASSES
-    said = wrong[:, None].repeat(1, GROUPS)
-    said[:, group] = right
-    states = codes[said][:, :, None] + NOISE * torch.randn(
-        size, GROUPS, 1 + PATCHES, WIDTH, generator=generator
-    )
-    ids = torch.tensor([[5, 6, 7]]).expand(size, -1).contiguous()
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    return {**inputs, "visual_features": layer_norm(states, (WIDTH,))}, right
-
-
-def learn(query: str, group: int, seed: int) -> dict[str, Any]:
-    """Train one arm on the planted signal, and return its numbers."""
-    section = DehvfAdapter.model_validate(
-        {"type": "dehvf", "groups": GROUPS, "r": 16, "num_learned": 4, "width": 32,
-         "mlp_hidden": 32, "query": query, "scale": 1.0}
-    )  # fmt: skip
-    model = apply_adapter(host(seed), section, {}).model.train()
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=RATE)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS, pct_start=0.05)
-    generator = torch.Generator().manual_seed(seed)
-
-    def shown(size: int) -> tuple[dict[str, Tensor], Tensor]:
-        inputs, right = planted(size, group, generator)
-        if query == "last_only":
-            inputs["visual_features"] = inputs["visual_features"][:, -1:]
-        return inputs, right
-
-    for _ in range(STEPS):
-        inputs, right = shown(BATCH)
-        logits = model(**inputs, logits_to_keep=1).logits[:, 0]
-        cross_entropy(logits, right + ANSWER).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        rate.step()
-    model.eval()
-    inputs, right = shown(TEST)
-    with torch.no_grad():
-        found = model(**inputs, logits_to_keep=1).logits[:, 0].argmax(-1) - ANSWER
-    numbers = {"accuracy": (found == right).float().mean().item()}
-    if query != "last_only":
-        weights = fusion_weights(model, inputs)  # pyrefly: ignore[bad-argument-type]
-        shared: Any = base_model(model).get_submodule("vlft_dehvf")
-        gain = shared.net("default").fuser.gain.detach()
-        together = weights * gain.square().mean(dim=1).sqrt()  # a gain can silence a group too
-        numbers["weight_of_group"] = weights[..., group].mean().item()
-        numbers["mass_of_group"] = (together[..., group] / together.sum(-1)).mean().item()
-    count = sum(parameter.numel() for parameter in trained)
-    return {"numbers": numbers, "trainable_parameters": count}
-
-
-def study(seeds: int) -> None:
-    """Run what is not there yet."""
-    done = {
-        (line["arm"], line["seed"]) for line in map(json.loads, LINES.read_text().splitlines())
-    } if LINES.is_file() else set()  # fmt: skip
-    for seed in range(seeds):
+def controls() -> Iterator[Task]:
+    """Yield the planted signals."""
+    for seed in range(SEEDS):
+        yield Task("control", "layer map", seed, layer_map, (seed,))
         for group in range(GROUPS):
             for query in ("layer_id", "last_only"):
-                arm = f"{query}, planted in group {group + 1} of {GROUPS}"
-                if (arm, seed) in done:
-                    continue
-                start = time.perf_counter()
-                found = learn(query, group, seed)
-                seconds = round(time.perf_counter() - start, 1)
-                lines = [
-                    {
-                        "study": "dehvf", "kind": "control", "arm": arm, "seed": seed,
-                        "metric": metric, "value": round(value, 4), "n": TEST,
-                        "trainable_parameters": found["trainable_parameters"], "seconds": seconds,
-                    }
-                    for metric, value in found["numbers"].items()
-                ]  # fmt: skip
-                LINES.parent.mkdir(parents=True, exist_ok=True)
-                with LINES.open("a", encoding="utf-8") as file:
-                    file.writelines(f"{json.dumps(line)}\n" for line in lines)
-                print(arm, seed, found["numbers"], f"{seconds} s", flush=True)
+                arm = f"planted in group {group + 1}: {query}"
+                yield Task("control", arm, seed, plant, (group, query, seed))
+
+
+def sweeps() -> Iterator[Task]:
+    """Yield each arm at each learning rate, with the first seed."""
+    for arm in ARMS:
+        for rate in RATES:
+            yield Task("claim", _at(arm, rate), 0, sweep, (arm, rate, 0))
+
+
+def claims(lines: Lines) -> Iterator[Task]:
+    """Yield each arm at its best learning rate."""
+    for arm in ARMS:
+        rate = best_rate(lines, arm)
+        for seed in range(HEADLINE_SEEDS if arm in HEADLINE else SEEDS):
+            yield Task("claim", arm, seed, claim, (arm, rate, seed))
+
+
+def best_rate(lines: Lines, arm: Arm) -> float:
+    """Return the learning rate with the best validation accuracy."""
+
+    def validated(rate: float) -> float:
+        return lines.value(_at(arm, rate), "validation accuracy")[0]
+
+    return max(RATES, key=validated)
+
+
+def _at(arm: str, rate: float) -> str:
+    return f"{arm} at {rate:g}"
+
+
+def report(lines: Lines) -> str:
+    """Return the tables of the page."""
+    names = tuple(json.loads(PROBES.read_text("utf-8"))[0])
+    told = [
+        [str(number), *(f"{layer[name]:.2f}" for name in names)]
+        for number, layer in enumerate(json.loads(PROBES.read_text("utf-8")), start=1)
+    ]
+    planted = [
+        [
+            str(group + 1),
+            _shown(lines, f"planted in group {group + 1}: layer_id", "accuracy"),
+            *(
+                _shown(lines, f"planted in group {group + 1}: layer_id", metric)
+                for metric in (
+                    "fusion weight", "fusion weight, keys", "fusion weight, values"
+                )
+            ),
+            _shown(lines, f"planted in group {group + 1}: last_only", "accuracy"),
+        ]
+        for group in range(GROUPS)
+    ]  # fmt: skip
+    metrics = (*IMAGE_TYPES, "image questions", *TEXT_TYPES)
+    arms = [
+        [f"`{arm}`", f"{best_rate(lines, arm):g}", *(_shown(lines, arm, name) for name in metrics)]
+        for arm in ARMS
+    ]
+    mapped = [
+        [metric, _shown(lines, "layer map", metric)]
+        for metric in (
+            "accuracy", "accuracy, layer ids reversed", "weight of the needed group",
+            "layers whose heaviest group is the needed one",
+        )
+    ]  # fmt: skip
+    disturbed = [
+        [what or "as they are", *(_shown(lines, "layer_id", f"{name}{what}") for name in metrics)]
+        for what in ("", ", images shuffled", ", layer ids reversed")
+    ]
+    weights = [
+        [str(group), *(
+            _shown(lines, "layer_id", f"weight of group {group}, {place}")
+            for place in ("keys", "values")
+        )]
+        for group in range(1, GROUPS + 1)
+    ]  # fmt: skip
+    contrasts = [[arm, *_contrast(lines, arm)] for arm in ARMS if arm != "layer_id"]
+    parts = (
+        ("probes", ["layer", *names], told),
+        ("planted", ["group", "accuracy", "weight", "keys", "values", "last_only"], planted),
+        ("layer map", ["", ""], mapped),
+        ("arms", ["arm", "rate", *metrics], arms),
+        ("layer_id, disturbed", ["", *metrics], disturbed),
+        ("layer_id, weights", ["group", "keys", "values"], weights),
+        ("layer_id minus others, image questions", ["arm", "mean", "per seed"], contrasts),
+    )
+    return "\n".join(f"{name}\n\n{_table(head, rows)}\n" for name, head, rows in parts)
+
+
+def _contrast(lines: Lines, arm: str) -> tuple[str, str]:
+    """Return what `layer_id` has more than an arm, in points, on paired seeds."""
+    ours, theirs = (lines.value(one, "image questions") for one in ("layer_id", arm))
+    apart = [100 * (ours[seed] - theirs[seed]) for seed in sorted(theirs)]
+    return f"{mean(apart):+.1f}", " ".join(f"{value:+.1f}" for value in apart)
+
+
+def _shown(lines: Lines, arm: str, metric: str) -> str:
+    values = list(lines.value(arm, metric).values())
+    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["--"] * len(head), *rows))
+
+
+def draw(lines: Lines) -> None:
+    """Draw probes, and accuracies of all arms by type of question."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 4.2), layout="constrained")
+    layers = json.loads(PROBES.read_text("utf-8"))
+    for name in VALUES:
+        left.plot(range(1, len(layers) + 1), [layer[name] for layer in layers], "o-", label=name)
+    left.set(xlabel="vision layer", ylabel="accuracy of a linear probe", ylim=(0, 1.03))
+    left.legend(fontsize=7)
+    types = (*IMAGE_TYPES, *TEXT_TYPES)
+    width = 0.8 / len(ARMS)
+    for number, arm in enumerate(ARMS):
+        values = [list(lines.value(arm, name).values()) for name in types]
+        right.bar(
+            [place + number * width for place in range(len(types))],
+            [mean(one) for one in values],
+            width,
+            yerr=[stdev(one) for one in values],
+            label=arm,
+        )
+    right.set_xticks([place + 0.4 - width / 2 for place in range(len(types))], types, rotation=20)
+    right.set(ylabel="accuracy (mean and deviation over seeds)", ylim=(0, 1.03))
+    right.legend(fontsize=7, ncols=3)
+    figure.savefig(EVIDENCE / "dehvf.png", dpi=110)
 
 
 def main() -> int:
     """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    study(parser.parse_args().seeds)
+    parser.add_argument("--workers", type=int, default=2, help="arms that run at a time")
+    workers = parser.parse_args().workers
+    lines = Lines("dehvf")
+    lines.run(controls(), workers=workers)
+    host = start()
+    if not PROBES.is_file():
+        PROBES.write_text(json.dumps(list(probes(host.model.vision_tower))), "utf-8")
+    for split in ("train", "validation", "test"):
+        shown(split)  # before processes would each make them
+    lines.run(sweeps(), workers=workers)
+    lines.run(claims(lines), workers=workers)
+    print(report(lines))
+    draw(lines)
     return 0
 
 

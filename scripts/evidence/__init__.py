@@ -1,0 +1,1 @@
+"""What the studies (``scripts/study_*.py``) are made of."""
