@@ -9,7 +9,8 @@ from torch import Tensor
 
 from vlft.adapters.parts import base_model
 from vlft.backbones.given_features import take_features
-from vlft.data.vision_features import blank_features, cached, vision_features
+from vlft.data.cached_samples import cached
+from vlft.data.vision_features import blank_features, vision_features
 from vlft.types import Backbone
 
 

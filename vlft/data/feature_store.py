@@ -2,15 +2,17 @@
 
     rows.bin     the rows, one after the other
     index        one line per row: the hash
+    sources      one line per image: the hash of its file and preparation, that of its row, width
+                 and height
 
 A row counts when its line is complete, and the line is written after the row: a kill loses the rows
-of one append at most.
+of one append at most. An image is found by its source without being prepared again.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +22,24 @@ from torch import Tensor
 from vlft.disk import free_bytes, tell_full_disk
 from vlft.errors import DataError
 
-ROWS, INDEX, LOCK = "rows.bin", "index", "lock"
+ROWS, INDEX, SOURCES, LOCK = "rows.bin", "index", "sources", "lock"
 
 MARGIN = 64 * 2**20
 """Bytes that are left free on the disk."""
+
+
+class Seen(NamedTuple):
+    """An image that was prepared before.
+
+    Attributes:
+        key: Of its row.
+        width: In pixels, as the processor got it.
+        height: The same.
+    """
+
+    key: str
+    width: int
+    height: int
 
 
 class FeatureStore:
@@ -40,25 +56,33 @@ class FeatureStore:
         self.shape = tuple(shape)
         self.row_bytes = 2 * int(np.prod(self.shape))
         self._place: dict[str, int] = {}
+        self._seen: dict[str, Seen] = {}
         self._mapped: np.memmap | None = None
         self.reload()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_mapped": None}  # or a worker would be sent all rows
+        # or a worker would be sent all rows, and what only the filling needs
+        return {**self.__dict__, "_mapped": None, "_seen": {}}
 
     def reload(self) -> None:
         """Read what is there, also what another process has added."""
-        path = self.folder / INDEX
-        text = path.read_text() if path.is_file() else ""
-        lines = text.split("\n")[:-1]  # a line that is cut off has no end
-        rows = self.folder / ROWS
-        size = rows.stat().st_size // self.row_bytes if rows.is_file() else 0
-        self._place = {key: place for place, key in enumerate(lines[:size])}
-        self._index_bytes = sum(len(key) + 1 for key in self._place)
-        self._mapped = None
+        self._read_index()
+        self._read_sources()
 
     def __contains__(self, key: str) -> bool:
         return key in self._place
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether any image can be found by its source."""
+        return bool(self._seen)
+
+    def seen(self, source: str) -> Seen | None:
+        """Return what is known of an image; None: nothing."""
+        return self._seen.get(source)
 
     def require_room(self, count: int) -> int:
         """Return the bytes that so many further rows take.
@@ -67,7 +91,7 @@ class FeatureStore:
             DataError: The disk has no room for them.
         """
         needed, free = count * self.row_bytes, free_bytes(self.folder)
-        if needed + MARGIN > free:
+        if count and needed + MARGIN > free:
             raise DataError(
                 f"data.cache_vision_features: {count:,} images take {needed / 1e9:.1f} GB in "
                 f"{self.folder}, and {free / 1e9:.1f} GB are free: make room, name another folder "
@@ -83,7 +107,8 @@ class FeatureStore:
         """
         assert rows.shape[1:] == self.shape, f"rows of {tuple(rows.shape[1:])}, not {self.shape}"
         with FileLock(self.folder / LOCK), tell_full_disk(self.folder, what="vision features"):
-            self.reload()
+            if _size(self.folder / INDEX) != self._index_bytes:
+                self._read_index()
             new = [at for at, key in enumerate(keys) if key not in self._place]
             added = rows.detach()[new].to("cpu", torch.float16).contiguous()
             kept = len(self._place)
@@ -94,13 +119,68 @@ class FeatureStore:
             self._place |= {keys[at]: kept + number for number, at in enumerate(new)}
             self._mapped = None
 
+    def remember(self, images: Mapping[str, Seen]) -> None:
+        """Let images be found by their sources; their rows are there already.
+
+        Raises:
+            RunDirectoryError: The disk is full.
+        """
+        assert all(one.key in self._place for one in images.values()), "a row is missing"
+        with FileLock(self.folder / LOCK), tell_full_disk(self.folder, what="vision features"):
+            if _size(self.folder / SOURCES) != self._source_bytes:
+                self._read_sources()
+            new = {source: one for source, one in images.items() if source not in self._seen}
+            text = "".join(f"{source} {' '.join(map(str, one))}\n" for source, one in new.items())
+            _write_at(self.folder / SOURCES, self._source_bytes, text.encode())
+            self._source_bytes += len(text)
+            self._seen |= new
+
     def rows(self, keys: Sequence[str]) -> Tensor:
-        """Return rows [len(keys), *shape], read from the file's pages."""
+        """Return rows [len(keys), *shape], read from the file's pages.
+
+        Raises:
+            DataError: The rows are there no longer.
+        """
         places = [self._place[key] for key in keys]
         if self._mapped is None:
             shape = (len(self._place), *self.shape)
-            self._mapped = np.memmap(self.folder / ROWS, dtype=np.float16, mode="r", shape=shape)
+            try:
+                self._mapped = np.memmap(
+                    self.folder / ROWS, dtype=np.float16, mode="r", shape=shape
+                )
+            except (OSError, ValueError) as error:
+                raise DataError(
+                    f"data.cache_vision_features: the features in {self.folder} are gone or cut "
+                    "off while a run reads them: start it again (with --resume), which computes "
+                    "what is missing"
+                ) from error
         return torch.from_numpy(np.ascontiguousarray(self._mapped[places]))
+
+    def _read_index(self) -> None:
+        lines, _ = _lines(self.folder / INDEX)
+        size = _size(self.folder / ROWS) // self.row_bytes
+        self._place = {key: place for place, key in enumerate(lines[:size])}
+        self._index_bytes = sum(len(key) + 1 for key in self._place)
+        self._mapped = None
+
+    def _read_sources(self) -> None:
+        lines, self._source_bytes = _lines(self.folder / SOURCES)
+        self._seen = {}
+        for line in lines:
+            source, *found = line.split(" ")
+            if len(found) == 3 and found[0] in self._place:  # a row may have been cut off
+                self._seen[source] = Seen(found[0], int(found[1]), int(found[2]))
+
+
+def _lines(path: Path) -> tuple[list[str], int]:
+    """Return complete lines, and their bytes; one that is cut off has no end."""
+    text = path.read_text() if path.is_file() else ""
+    complete = text[: text.rfind("\n") + 1]
+    return complete.splitlines(), len(complete)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _write_at(path: Path, start: int, content: bytes) -> None:

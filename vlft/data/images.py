@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,29 @@ def open_image(
 
 def _part(image: Image.Image, box: tuple[float, float, float, float] | None) -> Image.Image:
     return image if box is None else image.crop(box)
+
+
+def content_of(ref: ImageRef, *, dataset: str, record_id: str) -> str:
+    """Return a hash of what ``open_image`` decodes: a file's bytes, or what was drawn.
+
+    Raises:
+        RecordError: The file is missing, or outside its root.
+    """
+    digest = sha256(repr(ref.box).encode())
+    if ref.draw is not None:
+        image = ref.draw()
+        digest.update(f"{image.mode} {image.size} ".encode() + image.tobytes())
+    elif ref.data is not None:
+        digest.update(ref.data)
+    else:
+        assert ref.path is not None
+        assert ref.root is not None
+        try:
+            path, _ = _file(ref.path, ref.root)
+            digest.update(path.read_bytes())
+        except _BadImageError as error:
+            raise error.told(dataset, record_id) from error
+    return digest.hexdigest()
 
 
 def check_images(record: Record, *, dataset: str, max_pixels: int = MAX_PIXELS) -> None:

@@ -18,6 +18,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from vlft.adapters.parts import base_model
 from vlft.backbones import class_names
+from vlft.backbones.modes import in_eval_mode
 from vlft.data.beside import image_slots, without_images
 from vlft.data.budget import host_images
 from vlft.data.chat import ChatFormat
@@ -358,14 +359,8 @@ def capabilities_of(backbone: Backbone, *, batch_size: int = 32) -> Capabilities
 @contextmanager
 def evaluating(model: nn.Module) -> Generator[Any]:
     """Run without gradients and dropout; each module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield model
-    finally:
-        for module, training in modes:
-            module.training = training
+    with in_eval_mode(model), torch.inference_mode():
+        yield model
 
 
 def batched(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
