@@ -39,14 +39,16 @@ def checkpoint(pristine_hosts, tmp_path):
     return save
 
 
-def messages(path: Path) -> None:
+def messages(path: Path, *, images: int = 1) -> None:
+    """Write a question about each image; about more of them at once in the last record."""
     with path.open("w") as file:
         for number, name in enumerate(NAMES):
+            count = images if number == len(NAMES) - 1 else 1
             turns = [
-                {"role": "user", "content": "<image>\nwhat color is it?"},
+                {"role": "user", "content": "<image>\n" * count + "what color is it?"},
                 {"role": "assistant", "content": name},
             ]
-            row = {"messages": turns, "images": [f"images/{number}.png"]}
+            row = {"messages": turns, "images": [f"images/{number}.png"] * count}
             file.write(json.dumps(row) + "\n")
 
 
@@ -85,6 +87,7 @@ def test_three_commands_from_a_model_and_a_file_to_the_first_step(vlft, mine, ch
         ("lora", {"type": "lora", "quantization": "none", "dtype": "bfloat16"}),
         ("qlora", {"type": "lora", "quantization": "nf4", "dtype": "bfloat16"}),
         ("full", {"type": "full", "quantization": "none", "dtype": "float32"}),
+        ("dehvf", {"type": "dehvf", "quantization": "none", "dtype": "bfloat16"}),
     ],
 )
 def test_each_way_of_training(vlft, mine, checkpoint, adapter, expected):
@@ -100,6 +103,36 @@ def test_each_way_of_training(vlft, mine, checkpoint, adapter, expected):
     assert recipe.backbone.dtype == expected["dtype"]
     assert recipe.training.global_batch_size == 8  # twelve records do not fill sixteen
     assert len(lines_of(mine / "sub" / "mine.yaml")) <= 12
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_a_recipe_of_dehvf_fits_the_tower_and_the_data_and_trains(vlft, mine, checkpoint, images):
+    messages(mine / "my.jsonl", images=images)
+    model = checkpoint("tiny_llava")
+    init = vlft("init", "--model", model, "--data", "my.jsonl", "--adapter", "dehvf")
+    assert init.status == 0, init.err
+    adapter = load_recipe("recipe.yaml").recipe.adapter
+    assert (adapter.type, adapter.groups, adapter.num_patches) == ("dehvf", 2, None)
+    assert adapter.max_images == images
+    show = vlft("show", "recipe.yaml", "--model")
+    assert show.status == 0, show.err
+    assert "fuser" in show.out
+    train = vlft("train", "recipe.yaml", "training.max_steps=1", "training.output_dir=run")
+    assert train.status == 0, train.err
+    assert (mine / "run" / "adapter_model.safetensors").is_file()
+
+
+def test_a_recipe_of_dehvf_pools_images_of_any_size(vlft, mine, tmp_path):
+    from vlft.backbones import build
+    from vlft.recipe.backbone import ImageTextToText
+
+    backbone = build(ImageTextToText(type="image_text_to_text", config="tiny_qwen2_5_vl"))
+    backbone.model.save_pretrained("qwen")
+    backbone.processor.save_pretrained("qwen")
+    messages(mine / "my.jsonl")
+    init = vlft("init", "--model", "qwen", "--data", "my.jsonl", "--adapter", "dehvf")
+    assert init.status == 0, init.err
+    assert load_recipe("recipe.yaml").recipe.adapter.num_patches == 256
 
 
 def test_questions_in_a_table(vlft, mine, checkpoint):
@@ -193,6 +226,10 @@ MISTAKES = {
     ),
     "no data": (["--model", "model", "--data", "gone.jsonl"], "gone.jsonl"),
     "no format": (["--model", "model", "--data", "odd.csv"], "the columns are image, size"),
+    "no language model": (
+        ["--model", "clip", "--data", "my.tsv", "--adapter", "dehvf"],
+        "and a clip host does not have both: use --adapter lora",
+    ),
     "not quantized": (
         ["--model", "clip", "--data", "my.tsv", "--adapter", "qlora"],
         "a clip host has none: use --adapter lora",

@@ -9,13 +9,14 @@ from vlft.errors import RecipeError, pick
 DEFAULT = "recipe.yaml"
 MAX_INLINE = 20  # class names that are written into the recipe itself
 
-ADAPTERS = {"lora": "LoRA", "qlora": "QLoRA", "full": "Full training"}
+ADAPTERS = {"lora": "LoRA", "qlora": "QLoRA", "full": "Full training", "dehvf": "DEHVF"}
 
 BATCHES = {"generative": 16, "contrastive": 256, "vision": 64}
 """Samples per step, by family of the host, where the data have as many."""
 
-RATES = {"lora": "1e-4", "qlora": "2e-4", "full": "1e-5"}
-"""Usual peak rates: LoRA as in LLaMA-Factory's examples, QLoRA as in arXiv 2305.14314."""
+RATES = {"lora": "1e-4", "qlora": "2e-4", "full": "1e-5", "dehvf": "5e-4"}
+"""Usual peak rates: LoRA as in LLaMA-Factory's examples, QLoRA as in arXiv 2305.14314, DEHVF as
+MemVP (arXiv 2405.05615): 9e-3 for 256 samples per step, here 16."""
 
 PLACES = {
     "generative": ("language.attention", "language.mlp"),
@@ -87,7 +88,8 @@ def draft(model: str, data: str, adapter: str, target: Path) -> str:
     Raises:
         VlftError: The model or the data cannot be used, or do not go with the adapter.
     """
-    from vlft.cli.look import labels_of, look_at_data, look_at_model, size_of
+    from vlft.adapters.dehvf import fitting
+    from vlft.cli.look import labels_of, look_at_data, look_at_model, most_images, size_of
 
     host, shapes = look_at_model(model)
     family = shapes.family
@@ -96,6 +98,12 @@ def draft(model: str, data: str, adapter: str, target: Path) -> str:
             f"--adapter qlora: it stores the language model in 4 bits, and a {host['type']} host "
             "has none: use --adapter lora"
         )
+    if adapter == "dehvf" and not {"vision", "language"} <= set(shapes.towers):
+        raise RecipeError(
+            "--adapter dehvf: it brings what a vision tower sees to a language model, and a "
+            f"{host['type']} host does not have both: use --adapter lora"
+        )
+    dehvf = fitting(shapes) if adapter == "dehvf" else {}
     train = look_at_data(data, family)
     batch = min(BATCHES[family], 1 << (size_of(train).bit_length() - 1))
     if family == "vision":
@@ -104,6 +112,8 @@ def draft(model: str, data: str, adapter: str, target: Path) -> str:
         host["dtype"] = "float32" if adapter == "full" else "bfloat16"
     if adapter == "qlora":
         host["quantization"] = "nf4"
+    if adapter == "dehvf" and (images := most_images(train)) > 1:
+        dehvf["max_images"] = images
     places = [place for place in PLACES[family] if place in shapes.sites]
     lines = [
         f"# {ADAPTERS[adapter]} on {model} with {data}.",
@@ -111,7 +121,7 @@ def draft(model: str, data: str, adapter: str, target: Path) -> str:
         _base(family),
         *(["objective: {loss: siglip}"] if host["type"] == "siglip" else []),
         f"backbone: {_flow(host)}",
-        _adapter(adapter, places),
+        _adapter(adapter, places, dehvf),
         *_towers(adapter, shapes.towers),
         f"data: {{train: {_flow(train)}}}",
         "training:",
@@ -131,7 +141,9 @@ def _base(family: str) -> str:
     return f"extends: _base/{family}"
 
 
-def _adapter(adapter: str, places: list[str]) -> str:
+def _adapter(adapter: str, places: list[str], dehvf: dict[str, int]) -> str:
+    if adapter == "dehvf":
+        return f"adapter: {_flow({'type': 'dehvf', **dehvf})}"
     if adapter == "full":
         return "adapter: {type: full}  # every weight of what `towers` does not freeze"
     sizes = "r: 64, lora_alpha: 16" if adapter == "qlora" else "r: 16, lora_alpha: 32"

@@ -102,6 +102,18 @@ def size_of(fields: Fields) -> int:
     return len(records)
 
 
+def most_images(fields: Fields) -> int:
+    """Return the most images of a record; of the first ones, where records hold the images."""
+    records = open_dataset(TypeAdapter(DatasetSection).validate_python(fields))
+    most = 0
+    for index in range(len(records)):
+        images = images_of(records[index])
+        most = max(most, len(images))
+        if index >= NUM_ROWS and any(image.data is not None for image in images):
+            break
+    return most
+
+
 def labels_of(fields: Fields) -> list[str]:
     """Return the labels of all records of a data section, sorted."""
     records = open_dataset(TypeAdapter(DatasetSection).validate_python(fields))

@@ -19,6 +19,6 @@ The paper's equations are not public. What is the paper's, and what is a reconst
 
 from vlft.adapters.dehvf.features import is_dehvf
 from vlft.adapters.dehvf.hooks import SHARED
-from vlft.adapters.dehvf.method import DEHVF
+from vlft.adapters.dehvf.method import DEHVF, fitting
 
-__all__ = ["DEHVF", "SHARED", "is_dehvf"]
+__all__ = ["DEHVF", "SHARED", "fitting", "is_dehvf"]

@@ -32,14 +32,7 @@ def dehvf_config(section: DehvfAdapter, modules: list[str], backbone: Backbone) 
             the number of patches is not known or does not fit.
     """
     host: Any = backbone.model
-    if "vision" not in backbone.towers or "vision.block" not in backbone.sites:
-        raise AdapterError(
-            "adapter.type: dehvf needs a host with a vision tower and a language model of its own, "
-            f"and a {backbone.type} host has no vision tower: use type: assembled or "
-            "image_text_to_text"
-        )
-    blocks = _matching(backbone, backbone.sites["vision.block"])
-    tower_path = _tower_of(host, blocks[0])
+    blocks, tower_path = _vision(backbone)
     tower: Any = host.get_submodule(tower_path)
     reader = reader_of(tower.config)
     groups = _groups(section, len(blocks))
@@ -69,9 +62,41 @@ def dehvf_config(section: DehvfAdapter, modules: list[str], backbone: Backbone) 
     )  # fmt: skip
 
 
+def fitting(backbone: Backbone) -> dict[str, int]:
+    """Return the options for a first recipe that follow from the host.
+
+    Raises:
+        AdapterError: The host has no vision tower of its own, or none that can be read.
+    """
+    blocks, path = _vision(backbone)
+    config: Any = backbone.model.get_submodule(path).config
+    patches = reader_of(config).patches(config)
+    options = {"groups": next((n for n in NUM_GROUPS if len(blocks) % n == 0), 1)}
+    return options if patches is not None else options | {"num_patches": NUM_PATCHES}
+
+
+NUM_GROUPS = (4, 3, 2, 5, 6, 7, 8)
+"""Numbers of groups for a first recipe; the first one that the layers can be divided by."""
+
+NUM_PATCHES = 256
+"""Patches of an image for a first recipe, in towers without a number of their own: as CLIP-L's."""
+
+
 def dehvf_flags(section: DehvfAdapter) -> Flags:
     """Values start at zero, unless one map serves keys and values."""
     return Flags(identity=not section.tie_maps, mergeable=False, mutates_base=False)
+
+
+def _vision(backbone: Backbone) -> tuple[list[str], str]:
+    """Return the paths of the vision tower's blocks, and its own."""
+    if "vision" not in backbone.towers or "vision.block" not in backbone.sites:
+        raise AdapterError(
+            "adapter.type: dehvf needs a host with a vision tower and a language model of its own, "
+            f"and a {backbone.type} host has no vision tower: use type: assembled or "
+            "image_text_to_text"
+        )
+    blocks = _matching(backbone, backbone.sites["vision.block"])
+    return blocks, _tower_of(backbone.model, blocks[0])
 
 
 def _groups(section: DehvfAdapter, layers: int) -> list[list[int]]:
