@@ -78,6 +78,31 @@ def test_gradients_in_two_threads_are_those_of_one(adapted, inputs, checkpointin
             torch.testing.assert_close(one, other)
 
 
+def test_layers_that_are_run_again_in_another_thread_give_the_same_gradients(adapted, inputs):
+    """On a GPU, autograd runs checkpointed layers again in a thread of its own."""
+    backbone = adapted(query="hidden", memory_dropout=0)
+    trained = [p for p in backbone.model.parameters() if p.requires_grad]
+
+    def loss_of(pixels):
+        shown = {**inputs, "pixel_values": pixels}
+        return backbone.model(**shown).logits.square().mean()
+
+    def gradients(loss):
+        return torch.autograd.grad(loss, trained)
+
+    plain = gradients(loss_of(inputs["pixel_values"]))
+    backbone.model.train()
+    backbone.model.activation_checkpointing_enable(
+        activation_checkpointing_kwargs={"use_reentrant": False}
+    )
+    loss = loss_of(inputs["pixel_values"])
+    loss_of(-inputs["pixel_values"])  # another pass before the backward
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(gradients, loss).result()
+    for one, other in zip(found, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
 def test_a_copy_and_a_pickle_of_a_model_that_was_called_answer_alike(inputs):
     torch.manual_seed(0)
     bare = build(ImageTextToText(type="image_text_to_text", config="tiny_llava"))
