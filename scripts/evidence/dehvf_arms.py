@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -62,11 +63,11 @@ def shown(split: Split) -> Shown:
     questions = draw_questions(
         per_type, seed=seed, split="train" if split == "train" else "held_out"
     )
-    path = STARTS / "dehvf" / f"{split}.pt"
+    path = STARTS / "dehvf" / f"{split}.safetensors"
     if not path.is_file():
         made = features_of(start().model.vision_tower, questions.pixels)
-        torch.save(tuple(made), path)
-    return Shown(questions, Features(*torch.load(path, mmap=True)))
+        save_file(made._asdict(), path)
+    return Shown(questions, Features(**load_file(path)))
 
 
 def sweep(arm: Arm, rate: float, seed: int) -> Found:

@@ -42,10 +42,10 @@ Inputs = dict[str, Tensor]
 def plant(group: int, query: str, seed: int) -> Found:
     """Train on a class that stands in one group alone: where it is, and what it is.
 
-    Every patch of every group shows some class, and one patch carries a mark: the class beside it is
-    asked for. All other groups agree on other classes, on another marked patch, and are five to ten
-    times as loud; so keys and values both have to leave them out. The learned gain of each group is
-    held at 1, or it could do the work of the weights.
+    Every patch of every group shows some class, and one patch carries a mark: its class is asked
+    for. All other groups agree on other classes, on another marked patch, and are five to ten times
+    as loud; so keys and values both have to leave them out. The learned gain of each group is held
+    at 1, or it could do the work of the weights.
     """
     model, net = _fuser(query, seed)
     net.fuser.gain.requires_grad_(False)
@@ -82,7 +82,7 @@ def layer_map(seed: int) -> Found:
     """
     model, net = _fuser("layer_id", seed)
     generator = torch.Generator().manual_seed(seed)
-    codes, mark = _codes()
+    codes, _ = _codes()
     needed = torch.tensor(NEEDED)
     layers = _layers_read_by(model, torch.randn(64, CLASSES, generator=generator) / 8)
 

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, one_hot
 from transformers import (
     CLIPVisionConfig,
-    CLIPVisionModel,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -40,7 +40,7 @@ WIDTH, PATCHES, DETAIL_LAYER = 64, 16, 2
 TOWER_STEPS, TEXT_STEPS = 1500, 1000
 BATCH, RATE = 64, 2e-3
 INVARIANCE = 60.0
-"""Weight of drawing states of recolored scenes together, reached at the end; 0 for the first 30 %."""
+"""Weight of drawing states of recolored scenes together: at the end; 0 for the first 30 %."""
 
 VALUES = {
     "shape": tuple(SHAPES), "color": tuple(COLORS), "texture": TEXTURES, "size": SIZES,
@@ -79,15 +79,15 @@ def untrained_host() -> Any:
 
 def start() -> Any:
     """Return the pre-trained host; it is trained when it is not there yet."""
-    path = STARTS / "dehvf" / "start.pt"
+    path = STARTS / "dehvf" / "start.safetensors"
     torch.manual_seed(0)
     host = untrained_host()
     if not path.is_file():
         _learn_to_see(host.model.vision_tower)
         _learn_to_read(host)
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(host.state_dict(), path)
-    host.load_state_dict(torch.load(path))
+        save_file({name: one.clone() for name, one in host.state_dict().items()}, path)
+    host.load_state_dict(load_file(path))
     return host.eval()
 
 
@@ -147,7 +147,7 @@ class _Scenes(NamedTuple):
 def _told(scene: Scene) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the patch of each object and what it shows."""
     for thing in scene.objects:
-        values = {
+        values: dict[str, Any] = {
             "shape": thing.shape, "color": thing.color, "texture": thing.texture,
             "size": thing.size, "coarse shape": thing.kind, "relation to the other": None,
         }  # fmt: skip

@@ -84,16 +84,20 @@ def _open_one(
     )
 
 
+_COUNTED = 50_000
+"""Records whose images are counted before training: about a second."""
+
+
 def _count_images(records: Records, *, most: int) -> None:
     """Refuse a data set with a record that has too many images, before a step is spent on others.
 
-    Where a record holds the bytes of its images, reading them all would take too long; the rest is
-    then checked as it is encoded.
+    Only so many records are looked at, and one that holds the bytes of its images is the last of
+    them: reading all would take too long. The rest is checked as it is encoded.
 
     Raises:
         RecordError: Naming the record.
     """
-    for index in range(len(records)):
+    for index in range(min(len(records), _COUNTED)):
         record = records[index]
         assert isinstance(record, Conversation)
         require_few_images(record, most=most, dataset=records.name)
