@@ -97,10 +97,11 @@ class CachedSamples(Dataset):
 
     def _say_size(self, known: KnownImages, say: Callable[[str], None]) -> None:
         images, missing = self._count(known)
-        size = self._store.require_room(missing)
+        # images that are not remembered may be those whose rows are there already
+        self._store.require_room(missing if known.finds else max(0, missing - len(self._store)))
+        row = self._store.row_bytes
         needed = (
-            f"at most {missing:,} to compute, of {self._store.row_bytes:,} bytes each: "
-            f"{size / 1e9:.2f} GB"
+            f"at most {missing:,} to compute, of {row:,} bytes each: {missing * row / 1e9:.2f} GB"
         )
         say(
             f"vision features: {count_of_images(images)}, {needed if missing else 'all'} in "

@@ -84,8 +84,8 @@ class FeatureStore:
         """Return what is known of an image; None: nothing."""
         return self._seen.get(source)
 
-    def require_room(self, count: int) -> int:
-        """Return the bytes that so many further rows take.
+    def require_room(self, count: int) -> None:
+        """Refuse so many further rows where they do not fit.
 
         Raises:
             DataError: The disk has no room for them.
@@ -97,7 +97,6 @@ class FeatureStore:
                 f"{self.folder}, and {free / 1e9:.1f} GB are free: make room, name another folder "
                 "with the variable VLFT_CACHE, or leave the cache off"
             )
-        return needed
 
     def append(self, keys: Sequence[str], rows: Tensor) -> None:
         """Add rows, also while another run adds to the same file; what is there by then is kept.
