@@ -129,8 +129,8 @@ class Elsewhere:
         """
         raise RecordError(
             f"its image {self.name} is not in the data set, which can score predictions but cannot "
-            "show a model anything; download the images and the JSON file, and give their folder "
-            "with --data",
+            "show a model anything; download the images, and name their folder as `image_root` "
+            "(a benchmark: with the JSON file, as --data)",
             dataset=self.dataset,
             record_id=self.record_id,
         )
