@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
@@ -44,6 +44,15 @@ class MetricsWriter(TrainerCallback):
                 file.write(json.dumps(line) + "\n")
 
 
+@runtime_checkable
+class DiffersByEpoch(Protocol):
+    """Samples that may be others in another epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, from 0."""
+        ...
+
+
 class EpochOfSamples(TrainerCallback):
     """Tells samples that differ between epochs which one begins.
 
@@ -53,7 +62,7 @@ class EpochOfSamples(TrainerCallback):
         samples: What is trained on.
     """
 
-    def __init__(self, samples: Any) -> None:
+    def __init__(self, samples: DiffersByEpoch) -> None:
         self._samples = samples
 
     def on_epoch_begin(
@@ -64,8 +73,7 @@ class EpochOfSamples(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Tell the epoch, from 0; a resumed run begins inside of one."""
-        if hasattr(self._samples, "set_epoch"):
-            self._samples.set_epoch(int(state.epoch or 0))
+        self._samples.set_epoch(int(state.epoch or 0))
 
 
 def trim_metrics(path: Path, step: int) -> None:

@@ -33,6 +33,7 @@ from vlft.recipe.schema import Recipe
 from vlft.training import run_directory
 from vlft.training.callbacks import (
     METRICS,
+    DiffersByEpoch,
     EpochOfSamples,
     MetricsWriter,
     Progress,
@@ -124,7 +125,7 @@ def fit(
     for callback in (
         MetricsWriter(run_dir / METRICS),
         GradientProof(backbone, trainer.meter),
-        EpochOfSamples(train),
+        *([EpochOfSamples(train)] if isinstance(train, DiffersByEpoch) else []),
         *([suite] if suite else []),  # before those that look at its metrics
         *_early_stopping(recipe),
         Progress(),
