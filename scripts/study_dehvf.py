@@ -97,7 +97,10 @@ def report(lines: Lines) -> str:
         )
     ]  # fmt: skip
     disturbed = [
-        [what or "as they are", *(_shown(lines, "layer_id", f"{name}{what}") for name in metrics)]
+        [
+            what.removeprefix(", ") or "as they are",
+            *(_shown(lines, "layer_id", f"{name}{what}") for name in metrics),
+        ]
         for what in ("", ", images shuffled", ", layer ids reversed")
     ]
     weights = [

@@ -37,6 +37,9 @@ ARMS: dict[Arm, int] = {
 """Arm to its size, which makes the numbers of trained parameters equal within 5 %: learned slots of
 DEHVF, and the rank of LoRA (``tokens``)."""
 
+LOOKED_AT = 1000
+"""Images that fusion weights are a mean over: of questions on color, texture, size and shape."""
+
 RATES = (1e-3, 3e-3, 1e-2)
 STEPS, BATCH = 1500, 64
 
@@ -84,13 +87,23 @@ def claim(arm: Arm, rate: float, seed: int) -> Found:
     numbers = _by_type(_right(model, arm, test), test.questions)
     if arm == "layer_id":
         numbers |= _looks(model, test)
-    return Found(numbers, SETS["test"][0], trained)
+    return Found(numbers, {name: _counted(name) for name in numbers}, trained)
+
+
+def _counted(metric: str) -> int:
+    """Return how many items a metric is over."""
+    if metric.startswith("weight"):
+        return LOOKED_AT
+    per_type, _ = SETS["test"]
+    if metric.startswith("image questions"):
+        return per_type * len(IMAGE_TYPES)
+    return per_type * (len(TEXT_TYPES) if metric.startswith("text questions") else 1)
 
 
 def _looks(model: Any, test: Shown) -> dict[str, float]:
     """Return what a trained fuser looks at, and what it loses with other images or layer ids."""
     questions = test.questions
-    some = torch.arange(0, len(questions.ids), 7)[:1000]
+    some = torch.arange(0, len(questions.ids), 7)[:LOOKED_AT]
     weights = fusion_weights(model, _inputs("layer_id", test, some)).mean(dim=0)
     looks = {
         f"weight of group {group + 1}, {place}": weights[at, group].item()

@@ -27,7 +27,7 @@ BATCH, TEST = 64, 2048
 ANSWER = 10
 """Token of the first class."""
 
-QUIET, NOISE = 0.1, 0.02
+QUIET, NOISE = 0.2, 0.05
 """Amplitude of the group that knows, where the others have 0.5 to 1; and of the noise."""
 
 MARK = 2.5
@@ -43,24 +43,26 @@ def plant(group: int, query: str, seed: int) -> Found:
     """Train on a class that stands in one group alone: where it is, and what it is.
 
     Every patch of every group shows some class, and one patch carries a mark: its class is asked
-    for. All other groups agree on other classes, on another marked patch, and are five to ten times
-    as loud; so keys and values both have to leave them out. The learned gain of each group is held
-    at 1, or it could do the work of the weights.
+    for. All other groups agree on other classes, on another marked patch, and are 2.5 to 5 times as
+    loud; so keys and values both have to leave them out. Class tokens tell groups apart and nothing
+    else. The learned gain of each group is held at 1, or it could do the work of the weights.
     """
     model, net = _fuser(query, seed)
     net.fuser.gain.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     codes, mark = _codes()
+    names = torch.randn(GROUPS, WIDTH, generator=torch.Generator().manual_seed(8))
 
     def shown(size: int) -> tuple[Inputs, Tensor]:
         loud = 0.5 + 0.5 * torch.rand(size, 1, 1, generator=generator)
         own, others = (_marked(size, codes, mark, generator) for _ in range(2))
         states = (loud * others.states)[:, None].repeat(1, GROUPS, 1, 1)
         states[:, group] = QUIET * own.states
+        states[:, :, 0] = names  # as in a tower, whose class token tells the layers apart
         states = states + NOISE * torch.randn(states.shape, generator=generator)
         return _inputs(states[:, -1:] if query == "last_only" else states), own.asked
 
-    trained = _learn(model, shown, _answers(model), steps=800, rate=1.5e-2)
+    trained = _learn(model, shown, _answers(model), steps=800, rate=1e-2)
     inputs, right = shown(TEST)
     numbers = {"accuracy": _accuracy(model, _answers(model), inputs, right)}
     if query != "last_only":
