@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.pytorch_utils import Conv1D
 
-from vlft.adapters.corda.covariance import gather, groups, second_moment
+from vlft.adapters.corda.covariance import gather, groups, normalized
 from vlft.errors import AdapterError
 
 
@@ -70,8 +70,8 @@ def test_normalizers(draw):
     rows = draw(5, 6)
     rows[0, 0], rows[1, 1] = 2.5, -10.0  # the largest signed value, the largest magnitude
     for normalizer, divisor in (("corda", 2.5), ("absmax", 10.0), ("none", 1.0)):
-        found = second_moment(rows, normalizer=normalizer, dtype=torch.float64)
-        torch.testing.assert_close(found, moment(rows / divisor))
+        found = normalized(rows, normalizer, dtype=torch.float64)
+        torch.testing.assert_close(found, rows / divisor)
 
 
 def test_the_mean_is_over_calls_only_where_calls_are_normalized(draw):
@@ -85,10 +85,10 @@ def test_the_mean_is_over_calls_only_where_calls_are_normalized(draw):
 @pytest.mark.parametrize("normalizer", ["corda", "absmax", "none"])
 def test_inputs_without_a_largest_value(normalizer):
     zeros = torch.zeros(3, 4)
-    assert not second_moment(zeros, normalizer=normalizer, dtype=torch.float32).any()
+    assert not normalized(zeros, normalizer, dtype=torch.float32).any()
     below = torch.tensor([[0.0, -2.0]])  # as after an activation that is never positive
-    found = second_moment(below, normalizer=normalizer, dtype=torch.float32)
-    assert found[1, 1] == (4.0 if normalizer == "none" else 1.0)
+    found = normalized(below, normalizer, dtype=torch.float32)
+    assert found[0, 1] == (-2.0 if normalizer == "none" else -1.0)
     empty = run(nn.Sequential(nn.Linear(4, 2)), torch.zeros(0, 4), normalizer=normalizer)
     assert empty == {}
 
@@ -103,7 +103,7 @@ def test_sums_are_exact_enough_on_a_low_precision_model(draw):
 
 
 class Precisions(TorchDispatchMode):
-    """Notes the precision that is allowed to each square product."""
+    """Notes the precision that each product may be computed in."""
 
     def __init__(self):
         super().__init__()
@@ -111,7 +111,7 @@ class Precisions(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten.mm.default and result.shape[0] == result.shape[1]:
+        if func is torch.ops.aten.addmm_.default:
             backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
             self.found.append([one.fp32_precision for one in backends])
         return result
@@ -136,6 +136,15 @@ def test_sums_in_double_precision_elsewhere(draw):
         nn.Sequential(nn.Linear(6, 3)), inputs, dtype=torch.float64, device=torch.device("cpu")
     )
     assert found["0"].total.dtype == torch.float64
+
+
+@pytest.mark.parametrize("width", [511, 512, 1100])
+def test_wide_layers_and_many_tokens(draw, width):
+    """Sums are made in panels, and short calls wait for others."""
+    inputs = [draw(count, width, dtype=torch.float32) for count in (700, 20, 300, 200)]
+    found = run(nn.Sequential(nn.Linear(width, 1)), *inputs, normalizer="none")["0"]
+    close(found, moment(torch.cat(inputs)), rtol=1e-4, atol=1e-3)
+    assert (found.tokens, found.calls) == (1220, 4)
 
 
 @pytest.mark.parametrize("form", ["batch", "flat", "flat with an axis"])

@@ -218,6 +218,19 @@ def test_damping_grows_until_the_inverse_is_good():
     torch.testing.assert_close(ready.matrix.diagonal()[0].item(), 1 + 0.08 * 2.95 / 4)
 
 
+@both_modes
+def test_no_inverse_is_needed_without_more_rows_than_columns(draw, decaying, mode):
+    covariance = covariance_of(decaying(200, 40))
+    ready = damp(covariance, invert=False)
+    assert ready.cholesky is None
+    for rows in (24, 40):
+        weight = draw(rows, 40)
+        found = decompose(weight, ready, r=8, mode=mode)
+        expected = decompose(weight, damp(covariance), r=8, mode=mode)
+        assert torch.equal(found.a, expected.a)
+        assert torch.equal(found.b, expected.b)
+
+
 def test_a_wide_and_uneven_covariance_keeps_its_damping(draw):
     """The inverse is judged as it is used, not as float32 would make it."""
     direction = draw(256, 1)

@@ -105,7 +105,7 @@ class Found:
         self.normalizer: Normalizer = normalizer
         self.dtype = dtype
         self.device = device
-        self.sums = Sums()
+        self.sums = Sums(device)
         self._mask: Mask | None = None
 
     @contextmanager
@@ -139,8 +139,8 @@ class Found:
         """
         self.sums.settle()
         records = {
-            id(group): Covariance(group.total, group.tokens, group.calls, self.normalizer)
-            for group in self.sums.groups.values()
+            id(group): Covariance(group.moment(), group.tokens, group.calls, self.normalizer)
+            for group in set(self.sums.groups.values())
         }
         groups = self.sums.groups
         return {path: records[id(groups[path])] for path in self.widths if path in groups}
@@ -156,14 +156,13 @@ class Found:
         shape = tensor.shape[:-1]
         mask = self._mask if self._mask is not None and self._mask.fits(path, shape) else None
 
-        def moment() -> tuple[Float[Tensor, "width width"], int]:
-            rows = tensor.detach().reshape(-1, tensor.shape[-1])
+        def rows() -> Float[Tensor, "kept width"]:
+            found = tensor.detach().reshape(-1, tensor.shape[-1])
             if mask is not None:
-                rows = rows.index_select(0, mask.kept.to(rows.device))
-            found = second_moment(rows, normalizer=self.normalizer, dtype=self.dtype)
-            return found.to(self.device or found.device), rows.shape[0]
+                found = found.index_select(0, mask.kept.to(found.device))
+            return normalized(found, self.normalizer, dtype=self.dtype)
 
-        self.sums.add(path, tensor, is_masked=mask is not None, moment=moment)
+        self.sums.add(path, tensor, is_masked=mask is not None, rows=rows)
 
 
 @dataclass(eq=False)
@@ -230,23 +229,23 @@ def gather(
             )
 
 
-def second_moment(
-    rows: Float[Tensor, "tokens width"], *, normalizer: Normalizer, dtype: torch.dtype
-) -> Float[Tensor, "width width"]:
-    """Return ``sum x x^T`` over tokens, each divided by the normalizer of the call.
+def normalized(
+    rows: Float[Tensor, "tokens width"], normalizer: Normalizer, *, dtype: torch.dtype
+) -> Float[Tensor, "tokens width"]:
+    """Return a copy of a call's tokens, divided by the call's normalizer.
 
     The authors' normalizer is the magnitude of the largest *signed* value. Where that is zero they
     divide by zero; here the largest magnitude takes its place, and an input of zeros stays as it
     is.
     """
-    rows = rows.to(dtype)
-    if normalizer != "none" and rows.shape[0]:
-        magnitude = rows.abs().amax()
-        largest = magnitude if normalizer == "absmax" else rows.amax().abs()
-        largest = torch.where(largest == 0, magnitude, largest)
-        rows = rows / torch.where(largest == 0, 1.0, largest)
-    with _exact(rows.device.type):
-        return rows.mT @ rows
+    rows = rows.to(dtype, copy=True)
+    if normalizer == "none" or not rows.shape[0]:
+        return rows
+    lowest, highest = rows.aminmax()
+    magnitude = torch.maximum(-lowest, highest)
+    largest = magnitude if normalizer == "absmax" else highest.abs()
+    largest = torch.where(largest == 0, magnitude, largest)
+    return rows.div_(torch.where(largest == 0, 1.0, largest))
 
 
 def groups(covariances: Mapping[str, Covariance]) -> tuple[tuple[str, ...], ...]:
@@ -307,19 +306,3 @@ def _width(path: str, layer: nn.Module) -> int:
         f"adapter: corda cannot decompose {path!r} ({type(layer).__name__}); it takes "
         + ", ".join(kind.__name__ for kind in LINEAR)
     )
-
-
-@contextmanager
-def _exact(device: str) -> Iterator[None]:
-    """Compute products of float32 in float32, whatever autocast and TF32 say outside."""
-    backends: Any = torch.backends  # it makes some of its attributes at run time
-    settings = (backends.cuda.matmul, backends.mkldnn.matmul)
-    before = [one.fp32_precision for one in settings]
-    for one in settings:
-        one.fp32_precision = "ieee"
-    try:
-        with torch.autocast(device, enabled=False):
-            yield
-    finally:
-        for one, precision in zip(settings, before, strict=True):
-            one.fp32_precision = precision

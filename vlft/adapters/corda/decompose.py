@@ -45,14 +45,14 @@ class Damped:
 
     Attributes:
         matrix: ``C~``, in float64.
-        cholesky: Its lower factor.
+        cholesky: Its lower factor; None where no weight needs its inverse.
         damping: The factor that was needed.
         effective_rank: Of ``C``, by its participation ratio ``tr(C)^2 / tr(C^2)``: its width if
             all directions carry equally much, k if k directions do and the others nothing.
     """
 
     matrix: Float[Tensor, "width width"]
-    cholesky: Float[Tensor, "width width"]
+    cholesky: Float[Tensor, "width width"] | None
     damping: float
     effective_rank: float
 
@@ -112,7 +112,7 @@ def scaling(r: int, alpha: float, *, use_rslora: bool = False) -> float:
 
 
 @torch.no_grad()
-def damp(covariance: Float[Tensor, "width width"]) -> Damped:
+def damp(covariance: Float[Tensor, "width width"], *, invert: bool = True) -> Damped:
     """Add to the diagonal until the matrix can be inverted.
 
     As in the authors' code damping starts at 0.01 and doubles until the Frobenius distance of
@@ -124,6 +124,8 @@ def damp(covariance: Float[Tensor, "width width"]) -> Damped:
 
     Args:
         covariance: ``C``, such as ``Covariance.mean()``; its device is computed on.
+        invert: Whether a weight (or block) with more rows than columns is decomposed with it. The
+            others need no inverse, and damping stays where it starts.
 
     Raises:
         AdapterError: It holds NaN or infinity.
@@ -135,17 +137,14 @@ def damp(covariance: Float[Tensor, "width width"]) -> Damped:
         raise AdapterError("adapter: a covariance holds NaN or infinity; calibrate again")
     width = matrix.shape[0]
     level = trace / width or 1.0
-    generator = torch.Generator().manual_seed(0)
-    probes = torch.randint(0, 2, (width, PROBES), generator=generator).to(matrix) * 2 - 1
-    damping, added = DAMPING, 0.0
-    while True:
-        matrix.diagonal().add_((damping - added) * level)
-        factor, failed = torch.linalg.cholesky_ex(matrix)
-        if not failed:
-            error = matrix @ torch.cholesky_solve(probes, factor) - probes
-            if error.square().sum(0).mean().sqrt() < TOLERANCE:
-                break
-        damping, added = 2 * damping, damping
+    matrix.diagonal().add_(DAMPING * level)
+    damping, factor = DAMPING, None
+    while invert:
+        factor = _cholesky(matrix)
+        if factor is not None:
+            break
+        matrix.diagonal().add_(damping * level)
+        damping *= 2
     return Damped(matrix, factor, damping, trace**2 / squares if squares else 0.0)
 
 
@@ -225,9 +224,10 @@ def decomposed(
         balance: See there.
     """
     for paths in groups(covariances):
-        ready = damp(covariances[paths[0]].mean())
-        for path in paths:
-            weight = weight_of(model.get_submodule(path))
+        weights = {path: weight_of(model.get_submodule(path)) for path in paths}
+        is_any_tall = any(weight.shape[0] > weight.shape[1] for weight in weights.values())
+        ready = damp(covariances[paths[0]].mean(), invert=is_any_tall)
+        for path, weight in weights.items():
             yield (
                 path,
                 decompose(weight, ready, r=r, mode=mode, scale=scale, dtype=dtype, balance=balance),
@@ -248,6 +248,7 @@ def _factor(
     found = outermost(product, r, end=ENDS[mode])
     roots = found.values.sqrt()
     if rows > columns:
+        assert damped.cholesky is not None, "damp(covariance, invert=True)"
         a = torch.cholesky_solve(found.right * roots, damped.cholesky)
     else:
         limits = torch.finfo(product.dtype)
@@ -255,3 +256,14 @@ def _factor(
         # what is smaller the weight does not have: W^T u is rounding too, and stays small
         a = weight.mT @ (found.left / found.values.clamp_min(rounding).sqrt())
     return a.mT, found.left * roots, found.values
+
+
+def _cholesky(matrix: Float[Tensor, "width width"]) -> Float[Tensor, "width width"] | None:
+    """Return the factor, or None if solving with it is no good inverse."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if failed:
+        return None
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, (matrix.shape[0], PROBES), generator=generator).to(matrix) * 2 - 1
+    error = matrix @ torch.cholesky_solve(signs, factor) - signs
+    return factor if error.square().sum(0).mean().sqrt() < TOLERANCE else None
