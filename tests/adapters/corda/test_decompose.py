@@ -280,3 +280,23 @@ def test_layers_of_a_model(draw, decaying, mode):
         torch.testing.assert_close(layer(tokens).detach() + adapter, outputs)
     assert seen == ["q", "k", "c"]
     assert not torch.equal(model["c"].weight, before["c.weight"])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@both_modes
+def test_a_gpu_gives_the_same(draw, decaying, mode):
+    """Computed on the device of the layer, or with sums on the CPU; factors are on the layer's."""
+    model = nn.Sequential(nn.Linear(40, 24))
+    tokens = decaying(200, 40).float()
+    found = {}
+    for place, sums in (("cpu", "cpu"), ("cuda", "cuda"), ("cuda", "cpu")):
+        model.to(place)
+        with torch.no_grad(), gather(model, ["0"], device=torch.device(sums)) as seen:
+            model(tokens.to(place))
+        assert seen.covariances["0"].total.device.type == sums
+        factors = dict(decomposed(model, seen.covariances, r=8, mode=mode))["0"]
+        assert factors.a.device.type == factors.b.device.type == place
+        found[place, sums] = (factors.b @ factors.a).cpu()
+    for other in found.values():
+        torch.testing.assert_close(other, found["cpu", "cpu"], rtol=1e-3, atol=1e-4)

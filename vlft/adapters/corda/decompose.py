@@ -85,8 +85,8 @@ class Factors:
         Args:
             weight: The layer's weight; its dtype and device are kept.
         """
-        product = self.b.double() @ self.a.double()
-        return (weight.double() - self.scale * product).to(weight.dtype)
+        exact = weight.to(torch.float64, copy=True)
+        return exact.addmm_(self.b.double(), self.a.double(), alpha=-self.scale).to(weight.dtype)
 
 
 def weight_of(layer: nn.Module) -> Float[Tensor, "rows columns"]:

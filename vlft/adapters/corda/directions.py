@@ -19,6 +19,9 @@ CLOSE = 1.0e-8
 """Eigenvalues of a Gram matrix that lie closer, relative to the largest, are not told apart by it:
 in float64 a vector then still leans less than 1e-7 towards one beyond the cut."""
 
+PANEL = 256
+"""Rows of a Gram matrix that are computed at once."""
+
 
 class Directions(NamedTuple):
     """Singular triples, the largest first."""
@@ -53,7 +56,7 @@ def outermost(matrix: Float[Tensor, "rows columns"], r: int, *, end: End) -> Dir
 def _split(matrix: Float[Tensor, "rows columns"], lower: int) -> Float[Tensor, "rows rows"]:
     """Return an orthonormal basis whose first ``lower`` columns span the smallest directions."""
     size = matrix.shape[0]
-    values, basis = torch.linalg.eigh(matrix @ matrix.mT)
+    values, basis = torch.linalg.eigh(_lower_gram(matrix))
     margin = CLOSE * values[-1]
     if lower in (0, size) or values[lower] - values[lower - 1] > margin:
         return basis
@@ -63,3 +66,13 @@ def _split(matrix: Float[Tensor, "rows columns"], lower: int) -> Float[Tensor, "
         close = basis[:, first:last]
         basis[:, first:last] = close @ _split(close.mT @ matrix, lower - first)
     return basis
+
+
+def _lower_gram(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows rows"]:
+    """Return the lower triangle of the Gram matrix of the rows, all that ``eigh`` reads."""
+    rows = matrix.shape[0]
+    gram = matrix.new_zeros(rows, rows)
+    for start in range(0, rows, PANEL):
+        end = start + PANEL
+        gram[start:end, :end] = matrix[start:end] @ matrix[:end].mT
+    return gram
