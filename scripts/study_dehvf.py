@@ -20,6 +20,8 @@ from evidence.dehvf_questions import IMAGE_TYPES, TEXT_TYPES
 from evidence.dehvf_start import VALUES, probes, start
 from evidence.lines import EVIDENCE, STARTS, Lines, Task
 
+from vlft.disk import replace_text
+
 HEADLINE: tuple[Arm, Arm] = ("layer_id", "last_only")
 HEADLINE_SEEDS, SEEDS = 5, 3
 PROBES = STARTS / "dehvf" / "probes.json"
@@ -178,7 +180,7 @@ def main() -> int:
     lines.run(controls(), workers=workers)
     host = start()
     if not PROBES.is_file():
-        PROBES.write_text(json.dumps(list(probes(host.model.vision_tower))), "utf-8")
+        replace_text(PROBES, json.dumps(list(probes(host.model.vision_tower))))
     for split in ("train", "validation", "test"):
         shown(split)  # before processes would each make them
     lines.run(sweeps(), workers=workers)

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import torch
+from jaxtyping import UInt8
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -18,14 +19,17 @@ from evidence.dehvf_questions import (
     Features,
     Questions,
     draw_questions,
-    features_of,
+    seen,
 )
 from evidence.dehvf_start import PATCHES, start
+from evidence.descent import descent
 from evidence.lines import STARTS, Found
 from vlft.adapters import apply_adapter
+from vlft.adapters.dehvf.features import group_states
 from vlft.adapters.dehvf.inspection import fusion_weights
 from vlft.backbones.families import LLAVA
-from vlft.backbones.given_features import take_features
+from vlft.backbones.given_features import llava_features, take_features
+from vlft.disk import replace_file
 from vlft.recipe.adapter import AdapterSection, DehvfAdapter, LoraAdapter
 from vlft.types import Backbone
 
@@ -59,6 +63,17 @@ class Shown(NamedTuple):
     features: Features
 
 
+def features_of(images: UInt8[Tensor, "images 3 height width"]) -> Features:
+    """Return what a cache of features would keep of images: for DEHVF, and for LLaVA."""
+    adapted = _adapted("layer_id")
+    reads = group_states(adapted)[-1], llava_features(start())[-1]
+    with torch.no_grad():
+        parts = [
+            [read({"pixel_values": seen(part)}) for part in images.split(1000)] for read in reads
+        ]
+    return Features(*(torch.cat(part).half() for part in parts))
+
+
 @cache
 def shown(split: Split) -> Shown:
     """Return a set; features of the frozen tower are made once and read from disk."""
@@ -68,8 +83,8 @@ def shown(split: Split) -> Shown:
     )
     path = STARTS / "dehvf" / f"{split}.safetensors"
     if not path.is_file():
-        made = features_of(start().model.vision_tower, questions.pixels)
-        save_file(made._asdict(), path)
+        made = features_of(questions.pixels)
+        replace_file(path, lambda target: save_file(made._asdict(), target))
     return Shown(questions, Features(**load_file(path)))
 
 
@@ -132,20 +147,13 @@ def trained_arm(arm: Arm, rate: float, seed: int) -> tuple[nn.Module, int]:
     model = _adapted(arm)
     train = shown("train")
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=STEPS, pct_start=0.1
-    )
+    step_down = descent(trained, rate=rate, steps=STEPS, warmup=0.1)
     generator = torch.Generator().manual_seed(seed)  # the same questions for all arms of a seed
     model.train()
     for _ in range(STEPS):
         chosen = torch.randint(len(train.questions.ids), (BATCH,), generator=generator)
         logits = model(**_inputs(arm, train, chosen), logits_to_keep=1).logits[:, 0]
-        cross_entropy(logits, train.questions.answers[chosen]).backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
+        step_down(cross_entropy(logits, train.questions.answers[chosen]))
     return model.eval(), sum(parameter.numel() for parameter in trained)
 
 

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
+from evidence.descent import descent
 from evidence.lines import Found
 from vlft.adapters import apply_adapter
+from vlft.adapters.dehvf import SHARED
 from vlft.adapters.dehvf.inspection import fusion_weights
 from vlft.adapters.dehvf.layers import DehvfNet, MemoryMLP
 from vlft.adapters.parts import base_model
@@ -118,7 +120,7 @@ def reverse_layers(net: DehvfNet) -> None:
 
 def shared_net(model: Any) -> DehvfNet:
     """Return the shared part of a host's adapter."""
-    shared: Any = base_model(model).get_submodule("vlft_dehvf")
+    shared: Any = base_model(model).get_submodule(SHARED)
     return shared.net("default")
 
 
@@ -214,15 +216,8 @@ def _learn(
     """Train on drawn batches, and return the number of trained parameters."""
     model.train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=steps, pct_start=0.05
-    )
+    step_down = descent(trained, rate=rate, steps=steps)
     for _ in range(steps):
         inputs, right = shown(BATCH)
-        cross_entropy(read(inputs).flatten(0, -2), right.flatten()).backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
+        step_down(cross_entropy(read(inputs).flatten(0, -2), right.flatten()))
     return sum(parameter.numel() for parameter in trained)

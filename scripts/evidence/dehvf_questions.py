@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor, nn
-from torch.nn.functional import layer_norm
+from torch import Tensor
 
 from vlft.data.scenes.captions import dense_caption
 from vlft.data.scenes.draws import Draws
@@ -25,7 +24,7 @@ PAD, BOS, IMAGE = 0, 1, 3
 WORDS = {word: number for number, word in enumerate(vocabulary(), start=4)}
 VOCABULARY = 4 + len(WORDS)
 
-VISION_LAYERS, LAYERS_OF_GROUP = 8, 2
+VISION_LAYERS = 8
 PENULTIMATE = -2
 """State of the tower that LLaVA hands to its projector."""
 
@@ -132,20 +131,3 @@ def images_of(scenes: list[Scene]) -> UInt8[Tensor, "scenes 3 height width"]:
 def seen(images: UInt8[Tensor, "images 3 height width"]) -> Float[Tensor, "images 3 height width"]:
     """Return images as the tower takes them."""
     return images.float() / 127.5 - 1
-
-
-def features_of(tower: nn.Module, images: Tensor) -> Features:
-    """Run the tower on all images once.
-
-    The mean over a group's layers of what a layer norm without parameters makes of their states, as
-    ``read_hierarchy`` of the adapter has it.
-    """
-    groups, last = [], []
-    with torch.no_grad():
-        for part in images.split(1000):
-            states = tower(seen(part), output_hidden_states=True).hidden_states
-            normed = [layer_norm(state, state.shape[-1:]) for state in states[1:]]
-            stacked = torch.stack(normed, dim=1).unflatten(1, (-1, LAYERS_OF_GROUP)).mean(dim=2)
-            groups.append(stacked.half())
-            last.append(states[PENULTIMATE][:, 1:].half())
-    return Features(torch.cat(groups), torch.cat(last))

@@ -31,14 +31,16 @@ from evidence.dehvf_questions import (
     images_of,
     seen,
 )
+from evidence.descent import descent
 from evidence.lines import STARTS
 from vlft.data.scenes.draws import Draws
 from vlft.data.scenes.scene import Scene, World, draw_in, relation
 from vlft.data.scenes.world import COLORS, KINDS, RELATIONS, SHAPES, SIZES, TEXTURES
+from vlft.disk import replace_file
 
 WIDTH, PATCHES, DETAIL_LAYER = 64, 16, 2
 TOWER_STEPS, TEXT_STEPS = 1500, 1000
-BATCH, RATE = 64, 2e-3
+BATCH, RATE, DECAY = 64, 2e-3, 0.01
 INVARIANCE = 60.0
 """Weight of drawing states of recolored scenes together: at the end; 0 for the first 30 %."""
 
@@ -86,7 +88,8 @@ def start() -> Any:
         _learn_to_see(host.model.vision_tower)
         _learn_to_read(host)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: one.clone() for name, one in host.state_dict().items()}, path)
+        state = {name: one.clone() for name, one in host.state_dict().items()}
+        replace_file(path, lambda target: save_file(state, target))
     host.load_state_dict(load_file(path))
     return host.eval()
 
@@ -183,7 +186,7 @@ def _learn_to_see(tower: Any) -> None:
     )
     count = nn.Linear(WIDTH, 2)
     trained = [*tower.parameters(), *heads.parameters(), *count.parameters()]
-    optimizer, schedule = _optimizer(trained, TOWER_STEPS)
+    step_down = descent(trained, rate=RATE, steps=TOWER_STEPS, decay=DECAY)
     generator = torch.Generator().manual_seed(0)
     for step in range(TOWER_STEPS):
         chosen = torch.randint(len(scenes.images), (BATCH,), generator=generator)
@@ -203,34 +206,17 @@ def _learn_to_see(tower: Any) -> None:
             )
         apart = sum((state[:BATCH] - state[BATCH:]).square().mean() for state in normed[-2:]) / 2
         ramp = max(0.0, (step / TOWER_STEPS - 0.3) / 0.7)
-        _step(loss + INVARIANCE * ramp * apart, trained, optimizer, schedule)
+        step_down(loss + INVARIANCE * ramp * apart)
 
 
 def _learn_to_read(host: Any) -> None:
     ids, labels = draw_readings(16_000, seed=11, questions=6)
     model, head = host.model.language_model, host.lm_head
     trained = [*model.parameters(), *head.parameters()]
-    optimizer, schedule = _optimizer(trained, TEXT_STEPS)
+    step_down = descent(trained, rate=RATE, steps=TEXT_STEPS, decay=DECAY)
     generator = torch.Generator().manual_seed(0)
     for _ in range(TEXT_STEPS):
         chosen = torch.randint(len(ids), (BATCH // 2,), generator=generator)
         states = model(input_ids=ids[chosen]).last_hidden_state
         asked = labels[chosen] >= 0
-        loss = cross_entropy(head(states[asked]), labels[chosen][asked])
-        _step(loss, trained, optimizer, schedule)
-
-
-def _optimizer(trained: list[nn.Parameter], steps: int) -> tuple[Any, Any]:
-    optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, RATE, total_steps=steps, pct_start=0.05
-    )
-    return optimizer, schedule
-
-
-def _step(loss: Tensor, trained: list[nn.Parameter], optimizer: Any, schedule: Any) -> None:
-    loss.backward()
-    nn.utils.clip_grad_norm_(trained, 1.0)
-    optimizer.step()
-    optimizer.zero_grad()
-    schedule.step()
+        step_down(cross_entropy(head(states[asked]), labels[chosen][asked]))
