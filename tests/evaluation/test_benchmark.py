@@ -202,6 +202,12 @@ def test_captions_examples_tags_and_seeds_change_no_number_of_records():
     assert load_benchmark("aro/coco_order", [*drawn, "data.path=mine"]).expected_n is None
 
 
+def test_captions_are_measured_image_by_image_and_not_as_they_are_learned():
+    learned = "data={type: captions, path: a.json, prompt: say}"  # a record for every caption
+    with pytest.raises(EvaluationError, match=r"data\.type: unknown type 'captions'.*karpathy"):
+        load_benchmark("custom/caption", [learned])
+
+
 def test_decoding_alone_keeps_the_expected_number():
     spec = load_benchmark("scenes/question_answering", ["max_new_tokens=2"])
     assert (spec.expected_n, spec.max_new_tokens) == (2048, 2)

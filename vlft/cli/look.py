@@ -13,6 +13,7 @@ from vlft import hub
 from vlft.backbones import BACKBONES, build
 from vlft.backbones.image_text_to_text import FAMILIES
 from vlft.data import open_dataset
+from vlft.data.beside import looked_over, num_images
 from vlft.data.records import ImageRef, images_of
 from vlft.data.sources import open_source
 from vlft.errors import BackboneError, DataError
@@ -105,13 +106,8 @@ def size_of(fields: Fields) -> int:
 def most_images(fields: Fields) -> int:
     """Return the most images of a record; of the first ones, where records hold the images."""
     records = open_dataset(TypeAdapter(DatasetSection).validate_python(fields))
-    most = 0
-    for index in range(len(records)):
-        images = images_of(records[index])
-        most = max(most, len(images))
-        if index >= NUM_ROWS and any(image.data is not None for image in images):
-            break
-    return most
+    shown = looked_over(records, least=NUM_ROWS)
+    return max((num_images(record.messages) for record in shown), default=0)
 
 
 def labels_of(fields: Fields) -> list[str]:

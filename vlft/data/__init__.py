@@ -22,7 +22,7 @@ from vlft.data.readers.sharegpt import ShareGptDataset, llava_json
 from vlft.data.records import Records
 from vlft.data.scenes.dataset import SceneDataset
 from vlft.errors import DataError, pick
-from vlft.recipe.data import Mixture
+from vlft.recipe.data import DatasetSection, Mixture
 from vlft.recipe.data.benchmarks import BenchmarkData
 from vlft.recipe.data.files import FileDataset
 
@@ -47,7 +47,7 @@ DATASETS: Mapping[str, Callable[[Any], Records]] = {
 
 
 def open_dataset(
-    section: BenchmarkData,
+    section: BenchmarkData | DatasetSection,
     *,
     on_bad_record: Literal["error", "skip"] = "error",
     max_image_pixels: int = MAX_PIXELS,

@@ -1,6 +1,6 @@
 """Images that go to a model beside its sequence: no token in it, and a limited number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from jaxtyping import Int
 from PIL.Image import Image
 from torch import Tensor
 
-from vlft.data.records import Conversation, count_of_images
+from vlft.data.records import Conversation, Records, count_of_images
 from vlft.errors import RecordError
 from vlft.types import Message
 
@@ -17,6 +17,21 @@ from vlft.types import Message
 def num_images(messages: Sequence[Message]) -> int:
     """Return how many images turns name; one that is named twice is shown twice."""
     return sum(isinstance(part, int) for turn in messages for part in turn.content)
+
+
+def looked_over(records: Records, *, least: int = 1) -> Iterator[Conversation]:
+    """Yield records as far as reading them is cheap, to count their images.
+
+    Args:
+        records: Conversations.
+        least: Where records hold the bytes of their images, no more than so many are read.
+    """
+    for index in range(len(records)):
+        record = records[index]
+        assert isinstance(record, Conversation)
+        yield record
+        if index + 1 >= least and any(ref.data is not None for ref in record.images):
+            return
 
 
 def require_few_images(record: Conversation, *, most: int, dataset: str) -> None:

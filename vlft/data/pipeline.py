@@ -11,7 +11,7 @@ from vlft.backbones import class_names
 from vlft.data import open_dataset
 from vlft.data.audit import SampleReport, audit, check_batch, render_report
 from vlft.data.augment import Augment
-from vlft.data.beside import require_few_images
+from vlft.data.beside import looked_over, require_few_images
 from vlft.data.budget import host_images
 from vlft.data.checked import LISTING, append_listing
 from vlft.data.collate import ConversationCollator, PairCollator
@@ -20,9 +20,8 @@ from vlft.data.encode_labeled import LabeledEncoder, collate_labeled
 from vlft.data.encode_pair import PairEncoder
 from vlft.data.encoded import EncodedDataset, Encoder
 from vlft.data.mixture import MixedSamples, Samples, epoch_size, first_indices
-from vlft.data.records import Conversation, Records
 from vlft.errors import DataError
-from vlft.recipe.data import DataSection, DatasetSection, MemberSection, Mixture
+from vlft.recipe.data import Captions, DataSection, DatasetSection, MemberSection, Mixture
 from vlft.types import Backbone, Batch
 
 AUDITED = 8
@@ -69,8 +68,10 @@ def _open_one(
     listing = None if run_dir is None else run_dir / LISTING
     if listing is not None and records.skipped:
         append_listing(listing, records.skipped)
-    if backbone.max_images is not None and data.on_bad_record == "error":
-        _count_images(records, most=backbone.max_images)
+    most = backbone.max_images
+    if most is not None and data.on_bad_record == "error" and not isinstance(dataset, Captions):
+        for record in looked_over(records):  # captions have one image each, and may be a million
+            require_few_images(record, most=most, dataset=records.name)
     vary = None
     if data.augmentation is not None and seed is not None:
         vary = Augment(data.augmentation, seed, data.max_image_pixels)
@@ -82,27 +83,6 @@ def _open_one(
         listing=listing,
         vary=vary,
     )
-
-
-_COUNTED = 50_000
-"""Records whose images are counted before training: about a second."""
-
-
-def _count_images(records: Records, *, most: int) -> None:
-    """Refuse a data set with a record that has too many images, before a step is spent on others.
-
-    Only so many records are looked at, and one that holds the bytes of its images is the last of
-    them: reading all would take too long. The rest is checked as it is encoded.
-
-    Raises:
-        RecordError: Naming the record.
-    """
-    for index in range(min(len(records), _COUNTED)):
-        record = records[index]
-        assert isinstance(record, Conversation)
-        require_few_images(record, most=most, dataset=records.name)
-        if any(ref.data is not None for ref in record.images):
-            return
 
 
 def require_one_batch(samples: Samples, *, global_batch_size: int) -> None:

@@ -15,26 +15,14 @@ from vlft.recipe.data.files import (
     ScienceQA,
     ShareGpt,
 )
-from vlft.recipe.data.mixture import MemberSection, Mixture
+from vlft.recipe.data.mixture import Member, MemberSection, Mixture
 from vlft.recipe.data.scenes import Scenes
 from vlft.recipe.section import Section
 
 MAX_IMAGE_PIXELS = 40_000_000
 """Largest image (width times height) that is read where nothing else is said."""
 
-DatasetSection = Annotated[
-    Messages
-    | ShareGpt
-    | LlavaJson
-    | QuestionAnswer
-    | Captions
-    | Pairs
-    | LabeledImages
-    | ScienceQA
-    | Scenes
-    | Mixture,
-    Field(discriminator="type"),
-]
+DatasetSection = Annotated[Member | Mixture, Field(discriminator="type")]
 
 
 class DataSection(Section):

@@ -4,20 +4,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from vlft.recipe.data.files import (
-    Captions,
-    FileDataset,
-    LabeledImages,
-    LlavaJson,
-    Messages,
-    Pairs,
-    QuestionAnswer,
-    RowDataset,
-    ScienceQA,
-    ShareGpt,
-)
-from vlft.recipe.data.mixture import Mixture
-from vlft.recipe.data.scenes import Scenes, Split
+from vlft.recipe.data.files import FileDataset, RowDataset
+from vlft.recipe.data.mixture import Measurable, Mixture
+from vlft.recipe.data.scenes import Split
 from vlft.recipe.section import Section
 
 
@@ -74,22 +63,7 @@ class Mmeb(FileDataset):
 
 
 BenchmarkData: TypeAlias = Annotated[
-    Messages
-    | ShareGpt
-    | LlavaJson
-    | QuestionAnswer
-    | Captions
-    | Pairs
-    | LabeledImages
-    | ScienceQA
-    | Scenes
-    | Mixture
-    | Aro
-    | AroOrder
-    | CaptionPairs
-    | Karpathy
-    | Mmra
-    | Mmeb,
+    Measurable | Mixture | Aro | AroOrder | CaptionPairs | Karpathy | Mmra | Mmeb,
     Field(discriminator="type"),
 ]
 """Whatever can be measured on."""

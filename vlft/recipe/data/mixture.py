@@ -1,6 +1,6 @@
 """Several data sets as one."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -17,18 +17,14 @@ from vlft.recipe.data.files import (
 from vlft.recipe.data.scenes import Scenes
 from vlft.recipe.section import Contradiction, Section
 
-MemberSection = Annotated[
-    Messages
-    | ShareGpt
-    | LlavaJson
-    | QuestionAnswer
-    | Captions
-    | Pairs
-    | LabeledImages
-    | ScienceQA
-    | Scenes,
-    Field(discriminator="type"),
-]
+Measurable: TypeAlias = (
+    Messages | ShareGpt | LlavaJson | QuestionAnswer | Pairs | LabeledImages | ScienceQA | Scenes
+)
+"""What is trained on and measured on, a record each."""
+
+Member: TypeAlias = Measurable | Captions  # which has a record for every caption of an image
+
+MemberSection = Annotated[Member, Field(discriminator="type")]
 """A data set that is no mixture."""
 
 
