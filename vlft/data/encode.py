@@ -1,7 +1,6 @@
 """A conversation as tensors: rendered by the host's template, tokenized once, answers labeled."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +26,7 @@ from vlft.data.sample import (
     TOKEN_INPUTS,
     EncodedConversation,
     Ready,
+    cut,
     images_in_order,
     listed,
     resized,
@@ -191,7 +191,7 @@ class ConversationEncoder:
                 )
         if self.max_length is None or len(sample.input_ids) <= self.max_length:
             return sample
-        fitting = self._cut(sample)
+        fitting = cut(sample, self.max_length, image_tokens=self.image_token_ids)
         if fitting is not None:
             return fitting
         if self.overlong == "shrink_image" and ready.images:
@@ -314,20 +314,6 @@ class ConversationEncoder:
     def _num_image_tokens(self, sample: EncodedConversation) -> int:
         return int(torch.isin(sample.input_ids, self.image_token_ids).sum())
 
-    def _cut(self, sample: EncodedConversation) -> EncodedConversation | None:
-        """Cut text from the end, or None when that is not enough."""
-        assert self.max_length is not None
-        end = self.max_length
-        images_lost = torch.isin(sample.input_ids[end:], self.image_token_ids).any()
-        if images_lost or not (sample.labels[:end] != IGNORED).any():
-            return None
-        return replace(
-            sample,
-            input_ids=sample.input_ids[:end],
-            labels=sample.labels[:end],
-            token_inputs={key: values[:end] for key, values in sample.token_inputs.items()},
-        )
-
     def _shrink_by_budget(self, sample: EncodedConversation, ready: Ready) -> EncodedConversation:
         """Encode again within the largest budget of image tokens that fits, found by bisection.
 
@@ -349,7 +335,7 @@ class ConversationEncoder:
                 low, best = middle, smaller
             else:
                 high, smallest = middle, smaller
-        best = best or self._cut(smallest)
+        best = best or cut(smallest, self.max_length, image_tokens=self.image_token_ids)
         if best is None:
             raise self._too_long(
                 sample,
@@ -371,9 +357,9 @@ class ConversationEncoder:
         steps = max(0, int(np.log(max(1.0, shortest / _SHORTEST_SIDE)) / -np.log(STEP)))
         smallest = self._encode([scaled(ready, steps)])[0]
         if len(smallest.input_ids) > self.max_length:
-            cut = self._cut(smallest)
-            if cut is not None:
-                return cut
+            shorter = cut(smallest, self.max_length, image_tokens=self.image_token_ids)
+            if shorter is not None:
+                return shorter
             fewest = self._num_image_tokens(smallest)
             fixed = fewest == self._num_image_tokens(sample)
             raise self._too_long(

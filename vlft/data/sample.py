@@ -1,10 +1,11 @@
 """A conversation on its way to tensors, and as tensors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Int
 from PIL import Image
 from torch import Tensor
@@ -87,3 +88,27 @@ def resized(ready: Ready, sizes: Sequence[tuple[int, int]]) -> Ready:
         for image, size in zip(ready.images, sizes, strict=True)
     ]
     return ready._replace(images=images)
+
+
+def cut(
+    sample: EncodedConversation, length: int, *, image_tokens: Int[Tensor, " ids"]
+) -> EncodedConversation | None:
+    """Cut text from the end.
+
+    Args:
+        sample: Longer than ``length``.
+        length: Tokens that stay.
+        image_tokens: Ids of tokens that stand for images.
+
+    Returns:
+        None where an image token or every supervised token would be lost.
+    """
+    images_lost = torch.isin(sample.input_ids[length:], image_tokens).any()
+    if images_lost or not (sample.labels[:length] != IGNORED).any():
+        return None
+    return replace(
+        sample,
+        input_ids=sample.input_ids[:length],
+        labels=sample.labels[:length],
+        token_inputs={key: values[:length] for key, values in sample.token_inputs.items()},
+    )

@@ -1,6 +1,7 @@
 """Whether a model can be asked what a benchmark asks; if not, the result says so, and why."""
 
 from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 from vlft.data.beside import num_images
 from vlft.data.records import count_of_images
@@ -8,6 +9,16 @@ from vlft.errors import NotApplicableError
 from vlft.evaluation.requests import EmbedPrompt, Generate, Request, Score
 from vlft.evaluation.scorer import Scorer
 from vlft.types import Backbone
+
+
+@runtime_checkable
+class TakesImages(Protocol):
+    """Reads prompts with images."""
+
+    @property
+    def max_images(self) -> int | None:
+        """Most images of a prompt; None: any number."""
+        ...
 
 
 def way_of(model: object, scorer: Scorer) -> type:
@@ -40,13 +51,13 @@ def require_few_images(model: object, requests: Iterable[Request]) -> None:
     """Refuse questions with more images than a model takes; no image is decoded.
 
     Args:
-        model: Has ``max_images`` where it is limited.
+        model: Any capability; those that read prompts have a limit, or none.
         requests: All that a benchmark asks; not looked at where it is not.
 
     Raises:
         NotApplicableError: With how many they are, and the first of them.
     """
-    most: int | None = getattr(model, "max_images", None)
+    most = model.max_images if isinstance(model, TakesImages) else None
     if most is None:
         return
     asked = {one.key: one for one in requests if isinstance(one, Generate | Score | EmbedPrompt)}
