@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaModel
 
 from vlft.adapters.corda.covariance import gather, summed
-from vlft.adapters.corda.decompose import DAMPING, Mode, decomposed, weight_of
+from vlft.adapters.corda.decompose import DAMPING, Mode, Wanted, decomposed, weight_of
 
 R = 64
 ALPHA = 64
@@ -93,7 +93,9 @@ def our_side(model: nn.Module, data: list[Tensor], mode: Mode) -> PeftModel:
     with gather(model, paths) as found:
         run(model, data)
     held = {}
-    for path, factors in decomposed(model, summed(found), r=R, mode=mode, scale=ALPHA / R):
+    covariances = summed(found)
+    wanted = dict.fromkeys(covariances, Wanted(R, mode, ALPHA / R))
+    for path, factors in decomposed(model, covariances, wanted):
         weight = weight_of(model.get_submodule(path))
         weight.copy_(factors.residual(weight))
         held[path] = factors

@@ -7,7 +7,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaMo
 from transformers.pytorch_utils import Conv1D
 
 from vlft.adapters.corda.covariance import gather, groups
-from vlft.adapters.corda.decompose import damp, decompose, decomposed, scaling, weight_of
+from vlft.adapters.corda.decompose import Wanted, damp, decompose, decomposed, scaling, weight_of
 from vlft.errors import AdapterError
 
 MODES = ("ipm", "kpm")
@@ -38,11 +38,11 @@ def test_residual_and_factors_are_the_weight(draw, decaying, shape, mode, scale,
     """C1."""
     weight = draw(*shape, dtype=torch.float32) / shape[1] ** 0.5
     ready = damp(covariance_of(decaying(200, shape[1])).float())
-    factors = decompose(weight, ready, r=8, mode=mode, scale=scale, balance=balance)
+    factors = decompose(weight, ready, Wanted(8, mode, scale=scale), balance=balance)
     assert (factors.a.dtype, factors.b.dtype) == (torch.float32, torch.float32)
     whole = factors.residual(weight) + scale * factors.b @ factors.a
     assert (whole - weight).abs().max() <= 1e-6
-    plain = decompose(weight, ready, r=8, mode=mode)
+    plain = decompose(weight, ready, Wanted(8, mode))
     torch.testing.assert_close(product(factors), product(plain), rtol=0, atol=1e-6)
 
 
@@ -54,7 +54,7 @@ def test_norms_under_the_covariance(draw, decaying, shape, mode, r):
     weight, ready = draw(*shape), damp(covariance_of(decaying(200, shape[1])))
     values = torch.linalg.svdvals(weight @ ready.matrix)
     held = values[:r] if mode == "ipm" else values[len(values) - r :]
-    factors = decompose(weight, ready, r=r, mode=mode, dtype=torch.float64)
+    factors = decompose(weight, ready, Wanted(r, mode), dtype=torch.float64)
     torch.testing.assert_close(factors.singular_values, held)
     torch.testing.assert_close((product(factors) @ ready.matrix).norm(), held.norm())
     rest = (values.square().sum() - held.square().sum()).clamp_min(0).sqrt()
@@ -77,7 +77,7 @@ def test_the_largest_components_are_the_best_of_their_rank(draw, decaying, shape
 
     magnitudes = tokens.abs().mean(0).sqrt()  # ASVD, arXiv 2312.05821, with its alpha of 0.5
     for r in range(1, min(shape)):
-        ours = error(product(decompose(weight, ready, r=r, mode="ipm", dtype=torch.float64)))
+        ours = error(product(decompose(weight, ready, Wanted(r, "ipm"), dtype=torch.float64)))
         assert ours <= error(truncated(torch.ones(shape[1]), r)) * (1 + 1e-9)
         assert ours <= error(truncated(magnitudes, r)) * (1 + 1e-9)
         if r == min(shape) // 2:
@@ -91,7 +91,7 @@ def test_knowledge_preserved_touches_what_calibration_excites_least(draw, decayi
     weight, ready = draw(*shape), damp(covariance_of(tokens))
     shares = {}
     for mode in MODES:
-        factors = decompose(weight, ready, r=4, mode=mode)
+        factors = decompose(weight, ready, Wanted(4, mode))
         shares[mode] = (tokens @ product(factors).mT).norm() / (tokens @ weight.mT).norm()
     assert shares["kpm"] < 0.1
     assert shares["ipm"] > 0.5
@@ -102,7 +102,7 @@ def test_knowledge_preserved_touches_what_calibration_excites_least(draw, decayi
 def test_fewer_tokens_than_directions(draw, shape, mode):
     """C12."""
     weight = draw(*shape, dtype=torch.float32)
-    factors = decompose(weight, damp(covariance_of(draw(5, shape[1]))), r=8, mode=mode)
+    factors = decompose(weight, damp(covariance_of(draw(5, shape[1]))), Wanted(8, mode))
     assert factors.a.isfinite().all()
     assert factors.b.isfinite().all()
     assert factors.damping == 0.01
@@ -117,7 +117,7 @@ def test_weights_that_lack_directions(draw, shape, mode):
     """Also a weight of zeros."""
     ready = damp(covariance_of(draw(200, shape[1])))
     for weight in (draw(shape[0], 5) @ draw(5, shape[1]), torch.zeros(shape).double()):
-        factors = decompose(weight, ready, r=8, mode=mode, balance=True)
+        factors = decompose(weight, ready, Wanted(8, mode), balance=True)
         assert factors.a.isfinite().all()
         assert factors.b.isfinite().all()
         if mode == "kpm":
@@ -131,7 +131,7 @@ def test_runs_agree(draw, decaying, mode):
     """C13: in the product, and in the factors up to signs."""
     weight, tokens = draw(24, 40), decaying(200, 40)
     first, second = (
-        decompose(weight, damp(covariance_of(rows)), r=8, mode=mode)
+        decompose(weight, damp(covariance_of(rows)), Wanted(8, mode))
         for rows in (tokens, tokens[torch.randperm(200, generator=torch.Generator())])
     )
     torch.testing.assert_close(product(first), product(second), rtol=1e-4, atol=1e-5)
@@ -145,12 +145,12 @@ def test_the_scale_of_a_covariance_moves_weight_between_factors(draw, decaying, 
     """Unless they are balanced; the product stays."""
     weight, covariance = draw(24, 40), covariance_of(decaying(200, 40))
     one, hundred = (
-        decompose(weight, damp(c), r=8, mode=mode) for c in (covariance, covariance * 100)
+        decompose(weight, damp(c), Wanted(8, mode)) for c in (covariance, covariance * 100)
     )
     torch.testing.assert_close(product(one), product(hundred), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(one.a.norm(), 10 * hundred.a.norm())
     torch.testing.assert_close(10 * one.b.norm(), hundred.b.norm())
-    even = decompose(weight, damp(covariance * 100), r=8, mode=mode, balance=True)
+    even = decompose(weight, damp(covariance * 100), Wanted(8, mode), balance=True)
     torch.testing.assert_close(even.a.norm(dim=1), even.b.norm(dim=0))
 
 
@@ -158,7 +158,7 @@ def test_low_precision_is_rounded_before_the_residual(draw, decaying):
     """What the adapter holds is what is missing from the base, to one rounding of the base."""
     weight = draw(24, 40, dtype=torch.bfloat16)
     ready = damp(covariance_of(decaying(200, 40)))
-    factors = decompose(weight, ready, r=8, mode="ipm", scale=2.0, dtype=torch.bfloat16)
+    factors = decompose(weight, ready, Wanted(8, "ipm", scale=2.0), dtype=torch.bfloat16)
     assert (factors.a.dtype, factors.b.dtype) == (torch.bfloat16, torch.bfloat16)
     residual = factors.residual(weight)
     assert residual.dtype == torch.bfloat16
@@ -169,13 +169,13 @@ def test_low_precision_is_rounded_before_the_residual(draw, decaying):
 def test_merged_projections_may_have_a_rank_each(draw, decaying):
     """A merged query, key and value, with one basis of rank 8 or three (C14)."""
     weight, ready = draw(3 * 64, 64), damp(covariance_of(decaying(200, 64)))
-    whole = decompose(weight, ready, r=8, mode="ipm", scale=2.0)
-    split = decompose(weight, ready, r=8, mode="ipm", scale=2.0, blocks=[64, 64, 64])
+    whole = decompose(weight, ready, Wanted(8, "ipm", scale=2.0))
+    split = decompose(weight, ready, Wanted(8, "ipm", scale=2.0, blocks=3))
     assert whole.a.numel() + whole.b.numel() == 2048
     assert (split.a.shape, split.b.shape) == ((24, 64), (192, 24))
     assert split.a.numel() + split.b.count_nonzero() == 3072
     for place, rows in enumerate(weight.split(64)):
-        alone = decompose(rows, ready, r=8, mode="ipm", scale=2.0)
+        alone = decompose(rows, ready, Wanted(8, "ipm", scale=2.0))
         mine = slice(64 * place, 64 * (place + 1))
         torch.testing.assert_close(product(split)[mine], product(alone), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(split.residual(weight) + product(split), weight)
@@ -184,7 +184,7 @@ def test_merged_projections_may_have_a_rank_each(draw, decaying):
 def test_number_of_parameters(draw, decaying):
     """C14."""
     ready = damp(covariance_of(decaying(200, 64)))
-    factors = decompose(draw(48, 64), ready, r=8, mode="kpm")
+    factors = decompose(draw(48, 64), ready, Wanted(8, "kpm"))
     assert factors.a.numel() + factors.b.numel() == 896
 
 
@@ -225,8 +225,8 @@ def test_no_inverse_is_needed_without_more_rows_than_columns(draw, decaying, mod
     assert ready.cholesky is None
     for rows in (24, 40):
         weight = draw(rows, 40)
-        found = decompose(weight, ready, r=8, mode=mode)
-        expected = decompose(weight, damp(covariance), r=8, mode=mode)
+        found = decompose(weight, ready, Wanted(8, mode))
+        expected = decompose(weight, damp(covariance), Wanted(8, mode))
         assert torch.equal(found.a, expected.a)
         assert torch.equal(found.b, expected.b)
 
@@ -240,17 +240,17 @@ def test_a_wide_and_uneven_covariance_keeps_its_damping(draw):
 
 def test_a_covariance_of_zeros_has_no_say(draw):
     weight = draw(24, 40)
-    none = decompose(weight, damp(torch.zeros(40, 40)), r=8, mode="ipm")
-    even = decompose(weight, damp(torch.eye(40)), r=8, mode="ipm")
+    none = decompose(weight, damp(torch.zeros(40, 40)), Wanted(8, "ipm"))
+    even = decompose(weight, damp(torch.eye(40)), Wanted(8, "ipm"))
     torch.testing.assert_close(product(none), product(even), rtol=1e-4, atol=1e-5)
 
 
 def test_what_does_not_fit_is_refused(draw):
     ready = damp(torch.eye(6))
     with pytest.raises(AdapterError, match=r"adapter.r: 5 .* at most 4"):
-        decompose(draw(4, 6), ready, r=5, mode="ipm")
+        decompose(draw(4, 6), ready, Wanted(5, "ipm"))
     with pytest.raises(AdapterError, match="at most 2"):
-        decompose(draw(4, 6), ready, r=3, mode="ipm", blocks=[2, 2])
+        decompose(draw(4, 6), ready, Wanted(3, "ipm", blocks=2))
     with pytest.raises(AdapterError, match="NaN"):
         damp(torch.full((2, 2), float("nan")))
     layer = nn.Linear(4, 4)
@@ -269,7 +269,9 @@ def test_layers_of_a_model(draw, decaying, mode):
         model["q"](tokens), model["k"](tokens), model["c"](2 * tokens)
     assert groups(found.covariances) == (("q", "k"), ("c",))
     seen = []
-    for path, factors in decomposed(model, found.covariances, r=4, mode=mode, scale=2.0):
+    for path, factors in decomposed(
+        model, found.covariances, dict.fromkeys(found.covariances, Wanted(4, mode, 2.0))
+    ):
         seen.append(path)
         layer = model[path]
         outputs = layer(tokens).detach()
@@ -295,7 +297,7 @@ def test_a_gpu_gives_the_same(draw, decaying, mode):
         with torch.no_grad(), gather(model, ["0"], device=torch.device(sums)) as seen:
             model(tokens.to(place))
         assert seen.covariances["0"].total.device.type == sums
-        factors = dict(decomposed(model, seen.covariances, r=8, mode=mode))["0"]
+        factors = dict(decomposed(model, seen.covariances, {"0": Wanted(8, mode)}))["0"]
         assert factors.a.device.type == factors.b.device.type == place
         found[place, sums] = (factors.b @ factors.a).cpu()
     for other in found.values():

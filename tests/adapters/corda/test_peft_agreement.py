@@ -12,7 +12,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from vlft.adapters.corda.covariance import gather
-from vlft.adapters.corda.decompose import damp, decompose, decomposed
+from vlft.adapters.corda.decompose import Wanted, damp, decompose, decomposed
 
 SHAPES = {"square": (32, 32), "wide": (24, 40), "tall": (48, 28)}
 
@@ -81,7 +81,11 @@ def test_covariances_subspaces_and_products(draw, decaying, preprocess_corda, mo
         assert covariance.calls == getattr(theirs, path).sample_count
 
     layers = get_peft_model(theirs, config).base_model.model
-    factors = dict(decomposed(host, found.covariances, r=4, mode=mode, scale=alpha / 4))
+    factors = dict(
+        decomposed(
+            host, found.covariances, dict.fromkeys(found.covariances, Wanted(4, mode, alpha / 4))
+        )
+    )
     for path, one in factors.items():
         layer = getattr(layers, path)
         a, b = layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach()
@@ -101,11 +105,11 @@ def test_an_even_covariance_gives_pissa_and_its_opposite(draw, shape):
     layer = get_peft_model(host, config).base_model.model[0]
     pissa = (layer.lora_B["default"].weight @ layer.lora_A["default"].weight).detach()
     ready = damp(torch.eye(columns))
-    found = decompose(weight, ready, r=6, mode="ipm", scale=2.0)
+    found = decompose(weight, ready, Wanted(6, "ipm", scale=2.0))
     torch.testing.assert_close(found.b @ found.a, pissa, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(found.residual(weight), layer.base_layer.weight.detach())
 
     left, values, right = torch.linalg.svd(weight.double(), full_matrices=False)
     minor = (left[:, -6:] * values[-6:]) @ right[-6:]
-    found = decompose(weight, ready, r=6, mode="kpm", scale=2.0)
+    found = decompose(weight, ready, Wanted(6, "kpm", scale=2.0))
     torch.testing.assert_close(2 * found.b @ found.a, minor.float(), rtol=1e-4, atol=1e-6)

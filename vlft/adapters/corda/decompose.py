@@ -11,7 +11,7 @@ float64, one layer at a time; what is needed besides C is of the size of that la
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +37,26 @@ TOLERANCE = 0.05
 
 PROBES = 8
 """Random vectors that estimate that distance."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a layer gets.
+
+    Attributes:
+        r: Rank, of each block where there are several.
+        mode: Which components are trained.
+        scale: What the LoRA multiplies ``B A`` by, see ``scaling``; positive.
+        blocks: Projections of one input that the weight's rows hold, in equal parts (merged query,
+            key and value), each decomposed on its own: ``A`` then has ``r`` rows for each, and
+            ``B`` is zero outside of the blocks, which makes a plain LoRA of rank ``r`` times their
+            number. One decomposition of all rows would share a basis of rank ``r`` between them.
+    """
+
+    r: int
+    mode: Mode
+    scale: float = 1.0
+    blocks: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,36 +172,28 @@ def damp(covariance: Float[Tensor, "width width"], *, invert: bool = True) -> Da
 def decompose(
     weight: Float[Tensor, "rows columns"],
     damped: Damped,
+    wanted: Wanted,
     *,
-    r: int,
-    mode: Mode,
-    scale: float = 1.0,
     dtype: torch.dtype = torch.float32,
     balance: bool = False,
-    blocks: Sequence[int] | None = None,
 ) -> Factors:
     """Return the factors that a LoRA on this weight starts from.
 
     Args:
-        weight: The layer's weight, see ``weight_of``.
+        weight: As of ``weight_of``.
         damped: Its input's covariance.
-        r: Rank, of each block where there are several.
-        mode: Which components are trained.
-        scale: What the LoRA multiplies ``B A`` by, see ``scaling``; positive.
+        wanted: Rank, mode, scale and blocks.
         dtype: What the factors are stored in.
         balance: Make both halves of each rank-one pair equally long. The product does not change;
             by default the lengths follow the scale of the covariance, as the authors' do.
-        blocks: Numbers of rows of a weight that is several projections of one input (merged query,
-            key and value), each decomposed on its own: ``A`` then has ``r`` rows for each, and
-            ``B`` is zero outside of the blocks, which makes a plain LoRA of rank ``r`` times their
-            number. One decomposition of all rows would share a basis of rank ``r`` between them.
 
     Raises:
         AdapterError: The rank is larger than a side of the weight or of a block.
     """
+    scale = wanted.scale
     parts = [
-        _factor(part, damped, r=r, mode=mode)
-        for part in weight.to(damped.matrix).split(list(blocks or [weight.shape[0]]))
+        _factor(part, damped, r=wanted.r, mode=wanted.mode)
+        for part in weight.to(damped.matrix).chunk(wanted.blocks)
     ]
     a = torch.cat([a for a, _, _ in parts]) / scale**0.5
     b = torch.block_diag(*(b for _, b, _ in parts)) / scale**0.5
@@ -202,36 +214,32 @@ def decompose(
 def decomposed(
     model: nn.Module,
     covariances: Mapping[str, Covariance],
+    wanted: Mapping[str, Wanted],
     *,
-    r: int,
-    mode: Mode,
-    scale: float = 1.0,
     dtype: torch.dtype = torch.float32,
     balance: bool = False,
 ) -> Iterator[tuple[str, Factors]]:
     """Yield path and factors of each layer, those with a common covariance behind each other.
 
-    The model is not changed. For several modes or ranks call it with a part of the covariances
-    each.
+    The model is not changed.
 
     Args:
         model: Where the layers are.
         covariances: By path.
-        r: As the others, see ``decompose``.
-        mode: See there.
-        scale: See there.
-        dtype: See there.
+        wanted: What each of these layers gets.
+        dtype: See ``decompose``.
         balance: See there.
     """
     for paths in groups(covariances):
         weights = {path: weight_of(model.get_submodule(path)) for path in paths}
-        is_any_tall = any(weight.shape[0] > weight.shape[1] for weight in weights.values())
+        is_any_tall = any(_is_tall(weights[path], wanted[path].blocks) for path in paths)
         ready = damp(covariances[paths[0]].mean(), invert=is_any_tall)
         for path, weight in weights.items():
-            yield (
-                path,
-                decompose(weight, ready, r=r, mode=mode, scale=scale, dtype=dtype, balance=balance),
-            )
+            yield path, decompose(weight, ready, wanted[path], dtype=dtype, balance=balance)
+
+
+def _is_tall(weight: Float[Tensor, "rows columns"], blocks: int) -> bool:
+    return weight.shape[0] // blocks > weight.shape[1]
 
 
 def _factor(
