@@ -14,8 +14,9 @@ from transformers import (
 
 from vlft.backbones import processors
 from vlft.backbones.configs import config_for
-from vlft.backbones.families import LLAVA
+from vlft.backbones.families import llava_layout
 from vlft.backbones.language import CAUSAL_LM_CLASSES, multimodal_tokenizer
+from vlft.backbones.llava_head import BiasedLlavaForConditionalGeneration
 from vlft.backbones.loading import (
     Device,
     describe,
@@ -73,13 +74,14 @@ def build_assembled(section: Assembled, device: Device) -> Backbone:
         opened, local_parts = _join(section, device)
     processors.require_image_token(opened.model, opened.processor, field="backbone")
     set_special_tokens(opened.model, opened.processor.tokenizer, is_random=opened.is_random)
+    layout = llava_layout(opened.model.config.text_config.model_type)
     return Backbone(
         model=opened.model,
         processor=opened.processor,
         family=section.family,
         type=section.type,
-        sites=LLAVA.sites,
-        towers=LLAVA.towers,
+        sites=layout.sites,
+        towers=layout.towers,
         source=describe(section, opened.model.config, processor=opened.processor_source),
         local_parts=local_parts,
     )
@@ -99,7 +101,7 @@ def _join(section: Assembled, device: Device) -> tuple[Opened, tuple[str, ...]]:
         local_parts += ["model.language_model.", "lm_head."]
     elif len(tokenizer) > language.config.vocab_size:
         language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-        local_parts += ["model.language_model.embed_tokens.", "lm_head."]
+        local_parts += [f"model.language_model.{_embedding(language)}.", "lm_head."]
     config = LlavaConfig(
         vision_config=vision.config,
         text_config=language.config,
@@ -109,7 +111,9 @@ def _join(section: Assembled, device: Device) -> tuple[Opened, tuple[str, ...]]:
         vision_feature_select_strategy=processor.vision_feature_select_strategy,
     )
     if device == "meta":
-        model = random_model(AutoModelForImageTextToText, config, section, device)
+        biased = _has_head_bias(language)
+        auto_class = BiasedLlavaForConditionalGeneration if biased else AutoModelForImageTextToText
+        model = random_model(auto_class, config, section, device)
     else:
         model = _one_model(config, vision, language)
     opened = Opened(model, processor, processor_source, is_random=False)
@@ -117,13 +121,26 @@ def _join(section: Assembled, device: Device) -> tuple[Opened, tuple[str, ...]]:
     return opened, tuple(local_parts)
 
 
+def _embedding(language: Any) -> str:
+    """Return the path of a language model's token embedding below its decoder."""
+    table = language.get_input_embeddings()
+    return next(name for name, module in language.base_model.named_modules() if module is table)
+
+
+def _has_head_bias(language: Any) -> bool:
+    return language.get_output_embeddings().bias is not None
+
+
 def _one_model(config: LlavaConfig, vision: Any, language: Any) -> LlavaForConditionalGeneration:
     weights = {f"model.vision_tower.{name}": value for name, value in vision.state_dict().items()}
     decoder = language.base_model.state_dict()
     weights |= {f"model.language_model.{name}": value for name, value in decoder.items()}
-    weights["lm_head.weight"] = language.get_output_embeddings().weight.detach()
+    head = language.get_output_embeddings().state_dict()
+    weights |= {f"lm_head.{name}": value for name, value in head.items()}
+    biased = _has_head_bias(language)
+    model_class = BiasedLlavaForConditionalGeneration if biased else LlavaForConditionalGeneration
     with whole_weights(), quiet_loading():  # the projector is in no checkpoint
-        loaded: Any = LlavaForConditionalGeneration.from_pretrained(
+        loaded: Any = model_class.from_pretrained(
             None, config=config, state_dict=weights, dtype=language.dtype, output_loading_info=True
         )
     model, info = loaded
@@ -135,6 +152,7 @@ def _one_model(config: LlavaConfig, vision: Any, language: Any) -> LlavaForCondi
             f"LLaVA, first at {sorted(astray)[0]!r}; use a decoder with Llama's layout"
         )
     model.generation_config = language.generation_config
+    model.name_or_path = ""  # else "None", which PEFT would look for on the Hub
     return model
 
 
@@ -179,7 +197,8 @@ def _language(section: Assembled, shape: PreTrainedConfig | None, device: Device
     )
     require_architecture(config, CAUSAL_LM_CLASSES, field=field, kind="assembled")
     if shape is not None:
-        _require_shape(config, shape.text_config, ("num_key_value_heads",), field=field)
+        names = ("model_type", "num_key_value_heads")
+        _require_shape(config, shape.text_config, names, field=field)
     if device == "meta":
         return random_model(AutoModelForCausalLM, config, section, device)
     return trained_model(AutoModelForCausalLM, section.language, section, field=field)

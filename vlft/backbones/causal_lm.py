@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
-from vlft.backbones.families import CAUSAL_LM
+from vlft.backbones.families import causal_lm_layout
 from vlft.backbones.language import CAUSAL_LM_CLASSES
 from vlft.backbones.loading import Device, describe, set_special_tokens
 from vlft.backbones.processors import load_tokenizer, require_chat_template, special_token_ids
@@ -48,13 +48,15 @@ def build_causal_lm(section: CausalLM, device: Device) -> Backbone:
     """
     opened = open_sources(section, KIND, type_name=section.type, device=device)
     set_special_tokens(opened.model, opened.processor, is_random=opened.is_random)
+    model = opened.model
+    layout = causal_lm_layout(model.config.model_type, model.base_model_prefix)
     return Backbone(
-        model=opened.model,
+        model=model,
         processor=opened.processor,
         family=section.family,
         type=section.type,
-        sites=CAUSAL_LM.sites,
-        towers=CAUSAL_LM.towers,
-        source=describe(section, opened.model.config, processor=opened.processor_source),
+        sites=layout.sites,
+        towers=layout.towers,
+        source=describe(section, model.config, processor=opened.processor_source),
         local_parts=("",) if opened.is_random else (),
     )

@@ -4,8 +4,10 @@ Patterns and prefixes follow the module names of transformers 5.23; the tests ho
 module trees, because transformers renames modules.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,46 @@ def _clip_encoder(root: str, tower: str) -> dict[str, str]:
     }
 
 
-def _decoder(root: str) -> dict[str, str]:
-    """Sites of a decoder with Llama's module names (Llama, Mistral, Qwen, Gemma, ...)."""
+class Names(NamedTuple):
+    """Patterns for the linear modules inside a layer of a language model.
+
+    Attributes:
+        attention: Those of its attention.
+        mlp: Those of its feed-forward network.
+    """
+
+    attention: str
+    mlp: str
+
+
+LLAMA = Names(r"self_attn\.(?:q|k|v|o)_proj", r"mlp\.(?:gate|up|down)_proj")
+"""Names of most language models (Llama, Mistral, Qwen, Gemma, ...)."""
+
+LANGUAGE: Mapping[str, Names] = {
+    # Two maps without a gate.
+    "phi": Names(r"self_attn\.(?:[qkv]_proj|dense)", r"mlp\.fc[12]"),
+    "gpt_neox": Names(r"attention\.(?:query_key_value|dense)", r"mlp\.dense_(?:h_to_4h|4h_to_h)"),
+    "starcoder2": Names(LLAMA.attention, r"mlp\.c_(?:fc|proj)"),
+    # Gate and values in one map.
+    "phi3": Names(r"self_attn\.(?:qkv|o)_proj", r"mlp\.(?:gate_up|down)_proj"),
+    "glm": Names(LLAMA.attention, r"mlp\.(?:gate_up|down)_proj"),
+    "glm4": Names(LLAMA.attention, r"mlp\.(?:gate_up|down)_proj"),
+}
+"""Language models with other names than Llama's, by ``model_type``."""
+
+
+def _decoder(root: str, language: str = "llama") -> dict[str, str]:
+    """Sites of a language model.
+
+    Args:
+        root: Path of the decoder.
+        language: Its ``model_type``.
+    """
     layer = rf"{root}\.layers\.\d+"
+    names = LANGUAGE.get(language, LLAMA)
     return {
-        "language.attention": rf"{layer}\.self_attn\.(?:q|k|v|o)_proj",
-        "language.mlp": rf"{layer}\.mlp\.(?:gate|up|down)_proj",
+        "language.attention": rf"{layer}\.{names.attention}",
+        "language.mlp": rf"{layer}\.{names.mlp}",
         "language.block": layer,
         "language.head": "lm_head",
     }
@@ -68,18 +104,28 @@ SIGLIP = Layout(
     },
 )
 
-LLAVA = Layout(
-    sites={
-        **_clip_encoder(r"model\.vision_tower", "vision"),
-        "projector": r"model\.multi_modal_projector\.linear_[12]",
-        **_decoder(r"model\.language_model"),
-    },
-    towers={
-        "vision": ("model.vision_tower.",),
-        "projector": ("model.multi_modal_projector.",),
-        "language": ("model.language_model.", "lm_head."),
-    },
-)
+
+def llava_layout(language: str) -> Layout:
+    """Return the layout of a LLaVA.
+
+    Args:
+        language: ``model_type`` of its language model.
+    """
+    return Layout(
+        sites={
+            **_clip_encoder(r"model\.vision_tower", "vision"),
+            "projector": r"model\.multi_modal_projector\.linear_[12]",
+            **_decoder(r"model\.language_model", language),
+        },
+        towers={
+            "vision": ("model.vision_tower.",),
+            "projector": ("model.multi_modal_projector.",),
+            "language": ("model.language_model.", "lm_head."),
+        },
+    )
+
+
+LLAVA = llava_layout("llama")
 
 
 def _qwen_vl(mlp: str) -> Layout:
@@ -171,4 +217,12 @@ VISION: Mapping[str, Layout] = {
 }
 """Image classifiers, by ``model_type``."""
 
-CAUSAL_LM = Layout(sites=_decoder("model"), towers={"language": ("",)})
+
+def causal_lm_layout(language: str, root: str) -> Layout:
+    """Return the layout of a language model alone.
+
+    Args:
+        language: Its ``model_type``.
+        root: Path of its decoder (``base_model_prefix``).
+    """
+    return Layout(sites=_decoder(re.escape(root), language), towers={"language": ("",)})

@@ -12,6 +12,7 @@ from vlft.backbones.auto_sites import find_layout
 from vlft.backbones.configs import config_for
 from vlft.backbones.families import Layout
 from vlft.backbones.image_tokens import ImageTokens
+from vlft.backbones.llava_head import BiasedLlavaForConditionalGeneration, has_head_bias
 from vlft.backbones.loading import Device, describe, read_model_config, set_special_tokens
 from vlft.backbones.sources import Kind, open_sources
 from vlft.errors import BackboneError
@@ -125,7 +126,7 @@ def build_image_text_to_text(section: ImageTextToText, device: Device) -> Backbo
         layout = find_layout(opened.model)
     else:
         processors.require_same_family(opened.model, opened.processor, field="backbone")
-        layout = FAMILIES[opened.model.config.model_type].layout
+        layout = _layout(opened.model.config)
     return Backbone(
         model=opened.model,
         processor=opened.processor,
@@ -144,9 +145,18 @@ def image_tokens_of(config: PreTrainedConfig) -> ImageTokens | None:
     return None if family is None else family.image_tokens
 
 
+def _layout(config: PreTrainedConfig) -> Layout:
+    """Return the layout of a family with a table; that of LLaVA holds any language model."""
+    if config.model_type == "llava":
+        return families.llava_layout(config.get_text_config().model_type)
+    return FAMILIES[config.model_type].layout
+
+
 def _kind(section: ImageTextToText) -> Kind:
     """Return what is special about the family that a section names, or about all of them."""
     known = {model_type: family.class_name for model_type, family in FAMILIES.items()}
+    if section.model is not None and has_head_bias(_config_of(section)):
+        return _kind_with_head_bias()
     # A checkpoint brings its own processor, so only a shipped shape asks its family for one.
     model_type = "llava"
     if section.config is not None:
@@ -157,6 +167,18 @@ def _kind(section: ImageTextToText) -> Kind:
         classes=ALL_CLASSES if section.sites == "auto" else known,
         token_ids=family.token_ids,
         built_in=family.built_in,
+        load=processors.load_chat_processor,
+    )
+
+
+def _kind_with_head_bias() -> Kind:
+    """Return what is special about a LLaVA that was assembled from a language model like Phi."""
+    llava = FAMILIES["llava"]
+    return Kind(
+        model_class=BiasedLlavaForConditionalGeneration,
+        classes={"llava": BiasedLlavaForConditionalGeneration.__name__},
+        token_ids=llava.token_ids,
+        built_in=llava.built_in,
         load=processors.load_chat_processor,
     )
 

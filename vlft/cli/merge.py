@@ -63,6 +63,7 @@ def run(run_dir: str, out: str, *, dtype: str = "auto") -> None:
             f"{run_dir} holds a whole model and no adapter: there is nothing to merge, load it as "
             "it is"
         )
+    _require_plain_head(backbone.model.get_base_model())
     if recipe.backbone.quantization != "none":
         sys.stderr.write(
             f"the run was trained on {recipe.backbone.quantization} weights; its adapter is merged "
@@ -94,6 +95,24 @@ def run(run_dir: str, out: str, *, dtype: str = "auto") -> None:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     print(f"merged into {target}; outputs on a probe differ by {difference:.1e} of their spread")
+
+
+def _require_plain_head(model: object) -> None:
+    """Refuse a host whose output head has a bias: transformers would read it back without.
+
+    Raises:
+        AdapterError: With what can be done instead.
+    """
+    from vlft.backbones.llava_head import BiasedLlavaForConditionalGeneration
+    from vlft.errors import AdapterError
+
+    if isinstance(model, BiasedLlavaForConditionalGeneration):
+        language = model.config.get_text_config().model_type
+        raise AdapterError(
+            f"merge: the output head of a {language!r} language model has a bias, expected none, "
+            "since LLaVA's format has no place for it and it would be lost outside of vlft; use "
+            "the run as it is (vlft.load, vlft eval), or start a new run from it (init_from)"
+        )
 
 
 def _outputs(backbone: "Backbone") -> "Outputs":

@@ -138,13 +138,14 @@ def _patches(section: DehvfAdapter, own: int | None) -> int:
 
 
 def _language_mlps(backbone: Backbone, modules: list[str]) -> list[str]:
-    allowed = {*_matching(backbone, backbone.sites["language.mlp"])}
+    pattern = backbone.sites["language.mlp"]
+    allowed = {*_matching(backbone, pattern)}
     others = [path for path in modules if path not in allowed]
     if others:
         raise AdapterError(
             f"adapter.target_modules: {others[0]!r} is no part of a feed-forward network of the "
             "language model, and DEHVF's memory stands beside these: name their linear modules, "
-            "such as '.*language_model.layers.[0-3].mlp.*_proj'"
+            f"which are {pattern}"
         )
     return _unique(path.rpartition(".")[0] for path in modules)
 
