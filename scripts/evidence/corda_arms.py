@@ -1,0 +1,151 @@
+"""Claims of the CorDA study: LoRA, PiSSA and CorDA learn a new task, and what they forget by it.
+
+All arms are PEFT's LoRA of one rank on all linear layers but the head; they differ in where it
+starts. ``ipm``: the largest components, calibrated on the new task; ``kpm``: the smallest,
+calibrated on questions about facts; ``kpm, grammar``: the same on a domain that is not asked for;
+``kpm, balanced``: with factors of equal length.
+"""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Int
+from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import Linear as LoraLinear
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from evidence.corda_calibration import SAMPLES, covariances, layers_of
+from evidence.corda_start import HELD_OUT, loss_on, recall, start
+from evidence.corda_text import DOMAINS, ITEM, LISTED, WINDOW, items, known, questions, text
+from evidence.descent import descent
+from evidence.lines import Found
+from vlft.adapters.corda.decompose import Mode, Wanted, decomposed
+
+Arm = Literal["lora", "pissa", "ipm", "kpm", "kpm, grammar", "kpm, balanced"]
+
+RANK = 8
+"""Also alpha: CorDA and PiSSA start at scale 1."""
+
+STEPS, BATCH = 400, 32
+TRAIN, VALIDATION, TEST = 8192, 256, 2048
+LOOK_EVERY = 10
+"""Steps from one look at validation items to the next."""
+
+GOAL = 0.9
+"""Accuracy whose first look counts for "steps to the goal"; 400 where it was not reached."""
+
+STARTS_MADE = 3
+"""Pre-trained models; seeds take turns."""
+
+ANSWERED = slice(ITEM - 1 - LISTED, ITEM - 1)
+"""Where an item's answer stands."""
+
+
+def learned(arm: Arm, rate: float, seed: int) -> Found:
+    """Train an arm on the new task."""
+    model, apart = arm_at_start(arm, seed)
+    train, validation, test = (
+        items(count, torch.Generator().manual_seed(number))
+        for count, number in ((TRAIN, 3000 + seed), (VALIDATION, 4000), (TEST, 5000))
+    )
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    step_down = descent(trained, rate=rate, steps=STEPS, warmup=0.1)
+    generator = torch.Generator().manual_seed(seed)  # the same items for all arms of a seed
+    reached, area = STEPS, 0.0
+    for step in range(1, STEPS + 1):
+        model.train()
+        batch = train[torch.randint(TRAIN, (BATCH,), generator=generator)]
+        logits = model(input_ids=batch[:, :-1]).logits[:, ANSWERED.start - 1 :]
+        step_down(cross_entropy(logits.flatten(0, 1), batch[:, ANSWERED].flatten()))
+        if step % LOOK_EVERY == 0:
+            seen = accuracy(model, validation)
+            area += seen * LOOK_EVERY / STEPS
+            if seen >= GOAL:
+                reached = min(reached, step)
+    recalled, surprise = recall(model)
+    numbers = {
+        "logits at step 0, apart": apart,
+        "steps to the goal": float(reached),
+        "validation accuracy over all steps": area,
+        "validation accuracy": accuracy(model, validation),
+        "accuracy": accuracy(model, test),
+        "facts recalled": recalled,
+        "loss on values": surprise,
+        **{f"loss on {domain}": loss_on(model, domain) for domain in DOMAINS},
+    }
+    counts = {
+        "logits at step 0, apart": VALIDATION, "steps to the goal": VALIDATION,
+        "validation accuracy over all steps": VALIDATION, "validation accuracy": VALIDATION,
+        "accuracy": TEST, "facts recalled": len(known()), "loss on values": len(known()),
+        **{f"loss on {domain}": HELD_OUT * (WINDOW - 1) for domain in DOMAINS},
+    }  # fmt: skip
+    return Found(numbers, counts, sum(parameter.numel() for parameter in trained))
+
+
+def arm_at_start(arm: Arm, seed: int) -> tuple[Any, float]:
+    """Return a pre-trained model with a fresh adapter, and how far that moved its logits."""
+    host = start(seed % STARTS_MADE)
+    probe = items(VALIDATION, torch.Generator().manual_seed(4000))
+    with torch.no_grad():
+        before = host(input_ids=probe).logits
+    torch.manual_seed(seed)
+    factors = None if arm in ("lora", "pissa") else list(_factors(arm, host, seed))
+    config = LoraConfig(
+        r=RANK,
+        lora_alpha=RANK,
+        target_modules=list(layers_of(host)),
+        init_lora_weights="pissa" if arm == "pissa" else True,
+        task_type="CAUSAL_LM",
+    )
+    model: Any = get_peft_model(host, config)
+    if factors is not None:
+        _place(model, factors)
+    with torch.no_grad():
+        after = model.eval()(input_ids=probe).logits
+    return model, (after - before).abs().max().item()
+
+
+def _factors(arm: Arm, host: Any, seed: int) -> Any:
+    """Return path and factors of each layer."""
+    mode: Mode = "ipm" if arm == "ipm" else "kpm"
+    found = covariances(host, calibration(arm, seed), tuple(layers_of(host)))
+    wanted = dict.fromkeys(found, Wanted(RANK, mode))
+    return decomposed(host, found, wanted, balance=arm == "kpm, balanced")
+
+
+def calibration(arm: Arm, seed: int) -> Int[Tensor, "samples tokens"]:
+    """Return what an arm is calibrated with: of the new task, what it is also trained on."""
+    if arm == "ipm":
+        return items(TRAIN, torch.Generator().manual_seed(3000 + seed))[:SAMPLES]
+    generator = torch.Generator().manual_seed(6000 + seed)
+    if arm == "kpm, grammar":
+        return text("grammar", SAMPLES, generator)
+    return questions(SAMPLES, generator)
+
+
+@torch.no_grad()
+def _place(model: Any, factors: Any) -> None:
+    """Start a plain LoRA from CorDA's factors, and take their product out of the base."""
+    for path, one in factors:
+        layer = model.base_model.model.get_submodule(path)
+        assert isinstance(layer, LoraLinear)
+        layer.lora_A["default"].weight.copy_(one.a)  # pyrefly: ignore[not-callable]
+        layer.lora_B["default"].weight.copy_(one.b)  # pyrefly: ignore[not-callable]
+        weight = layer.get_base_layer().weight
+        assert isinstance(weight, Tensor)
+        weight.copy_(one.residual(weight))
+
+
+@torch.no_grad()
+def accuracy(model: Any, asked: Int[Tensor, "items tokens"]) -> float:
+    """Return the share of items whose whole answer greedy decoding finds."""
+    model.eval()
+    right = [
+        (
+            model(input_ids=part[:, :-1]).logits[:, ANSWERED.start - 1 :].argmax(-1)
+            == part[:, ANSWERED]
+        ).all(1)
+        for part in asked.split(512)
+    ]
+    return torch.cat(right).double().mean().item()

@@ -1,0 +1,158 @@
+"""Generated text of the CorDA study: facts, a grammar, and a new task that uses words of both.
+
+Facts are lines of first name, last name, relation, value and a full stop; which value is drawn once
+and has to be known by heart. Sentences agree in number and have words that go together. The new
+task lists six words and asks for their replacements in reverse order.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+Domain = Literal["facts", "grammar"]
+DOMAINS: tuple[Domain, ...] = ("facts", "grammar")
+
+WINDOW = 64
+"""Tokens of a piece of text."""
+
+START, STOP, TASK, ANSWER = 0, 1, 2, 3
+FIRST, LAST, RELATION, VALUE = 4, 36, 68, 72
+"""First tokens of 32 first names, 32 last names, 4 relations, and 16 values for each relation."""
+
+DETERMINER, ADJECTIVE, NOUN, VERB, AND = 136, 140, 152, 176, 192
+"""First tokens of 4 determiners (2 for each number), 12 adjectives, 12 nouns and 8 verbs in either
+number, and the one that joins clauses."""
+
+VOCABULARY = 193
+
+PEOPLE, CALIBRATED = 640, 128
+"""People that facts are about; what is known of the first ones may be calibrated with, that of the
+others is asked for."""
+
+LISTED = 6
+WORDS = (*range(FIRST, FIRST + 16), *range(NOUN, NOUN + 16))
+"""What the new task lists: of either domain as many."""
+
+ITEM = 3 + 2 * LISTED
+"""Tokens of an item of the new task: its mark, words, the mark of the answer, answer, full stop."""
+
+
+class World(NamedTuple):
+    """What is drawn once, the same for every seed.
+
+    Attributes:
+        people: First and last name of each.
+        values: Of each person and relation.
+        adjectives: Three that go with each noun.
+        verbs: Three that go with each noun.
+        objects: Three nouns that go with each verb.
+        replacements: Of each word, in the new task.
+    """
+
+    people: Int[Tensor, "people 2"]
+    values: Int[Tensor, "people relations"]
+    adjectives: Int[Tensor, "nouns 3"]
+    verbs: Int[Tensor, "nouns 3"]
+    objects: Int[Tensor, "verbs 3"]
+    replacements: Int[Tensor, " words"]
+
+
+def world() -> World:
+    """Return it."""
+    generator = torch.Generator().manual_seed(0)
+    names = torch.randperm(32 * 32, generator=generator)[:PEOPLE]
+
+    def three(rows: int, of: int) -> Tensor:
+        return torch.rand(rows, of, generator=generator).argsort(1)[:, :3]
+
+    return World(
+        people=torch.stack([FIRST + names // 32, LAST + names % 32], dim=1),
+        values=VALUE + 16 * torch.arange(4) + torch.randint(16, (PEOPLE, 4), generator=generator),
+        adjectives=ADJECTIVE + three(12, 12),
+        verbs=three(12, 8),
+        objects=three(8, 12),
+        replacements=torch.tensor(WORDS)[torch.randperm(len(WORDS), generator=generator)],
+    )
+
+
+WORLD = world()
+
+
+def facts(people: Int[Tensor, " facts"], relations: Int[Tensor, " facts"]) -> Tensor:
+    """Return lines of facts, one a row."""
+    stops = torch.full((len(people), 1), STOP)
+    values = WORLD.values[people, relations][:, None]
+    return torch.cat([WORLD.people[people], RELATION + relations[:, None], values, stops], dim=1)
+
+
+def text(domain: Domain, count: int, generator: torch.Generator) -> Int[Tensor, "windows tokens"]:
+    """Return windows of a domain's text, each from the beginning of a fact or sentence."""
+    starts = torch.full((count, 1), START)
+    if domain == "grammar":
+        rows = [_sentences(generator) for _ in range(count)]
+        return torch.cat([starts, torch.tensor(rows)], dim=1)
+    lines = WINDOW // 5 + 1
+    people = torch.randint(PEOPLE, (count * lines,), generator=generator)
+    relations = torch.randint(4, (count * lines,), generator=generator)
+    told = facts(people, relations).reshape(count, -1)
+    return torch.cat([starts, told], dim=1)[:, :WINDOW]
+
+
+def questions(count: int, generator: torch.Generator) -> Int[Tensor, "windows tokens"]:
+    """Return windows of questions without their answers, on the people for calibration."""
+    lines = WINDOW // 4 + 1
+    people = torch.randint(CALIBRATED, (count * lines,), generator=generator)
+    relations = torch.randint(4, (count * lines,), generator=generator)
+    asked = facts(people, relations)[:, [0, 1, 2, 4]].reshape(count, -1)
+    return torch.cat([torch.full((count, 1), START), asked], dim=1)[:, :WINDOW]
+
+
+def known() -> Int[Tensor, "facts 5"]:
+    """Return all facts on the people that nothing is calibrated with; a start comes first."""
+    people = torch.arange(CALIBRATED, PEOPLE).repeat_interleave(4)
+    asked = facts(people, torch.arange(4).repeat(PEOPLE - CALIBRATED))
+    return torch.cat([torch.full((len(asked), 1), START), asked[:, :4]], dim=1)
+
+
+def items(count: int, generator: torch.Generator) -> Int[Tensor, "items tokens"]:
+    """Return items of the new task."""
+    listed = torch.randint(len(WORDS), (count, LISTED), generator=generator)
+
+    def all_of(token: int) -> Tensor:
+        return torch.full((count, 1), token)
+
+    return torch.cat(
+        [
+            all_of(TASK),
+            torch.tensor(WORDS)[listed],
+            all_of(ANSWER),
+            WORLD.replacements[listed.flip(1)],
+            all_of(STOP),
+        ],
+        dim=1,
+    )
+
+
+def _sentences(generator: torch.Generator) -> list[int]:
+    """Return sentences: clauses of a noun phrase, its verb and another noun phrase."""
+    draws = iter(torch.randint(2**20, (4 * WINDOW,), generator=generator).tolist())
+    found: list[int] = []
+
+    def noun_phrase(noun: int) -> int:
+        number = next(draws) % 2
+        found.append(DETERMINER + 2 * number + next(draws) % 2)
+        if next(draws) % 2:
+            found.append(int(WORLD.adjectives[noun, next(draws) % 3]))
+        found.append(NOUN + 12 * number + noun)
+        return number
+
+    while len(found) < WINDOW:
+        subject = next(draws) % 12
+        number = noun_phrase(subject)
+        verb = int(WORLD.verbs[subject, next(draws) % 3])
+        found.append(VERB + 8 * number + verb)
+        noun_phrase(int(WORLD.objects[verb, next(draws) % 3]))
+        found.append(AND if next(draws) % 3 == 0 else STOP)
+    return found[: WINDOW - 1]
