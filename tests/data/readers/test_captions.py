@@ -2,8 +2,11 @@
 # ruff: noqa: E501  a table of one case per line
 
 import json
+from io import BytesIO
 
+import datasets
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from vlft.data import open_dataset
@@ -171,6 +174,74 @@ def test_bad_images_are_left_out_on_request(official, write_image):
     data = open_dataset(section(path), on_bad_record="skip")
     assert [data[index].messages[-1].content[0] for index in range(len(data))] == ["a", "b", "c"]
     assert [error.record_id for error in data.skipped] == ["images[1]"]
+
+
+def stored(folder, kind, captions, **columns):
+    """Write images that are stored with their captions, and no image file."""
+    png = BytesIO()
+    Image.new("RGB", (8, 8)).save(png, "png")
+    names = [f"COCO_val2014_{number:012}.jpg" for number in range(len(captions))]
+    images = [{"bytes": png.getvalue(), "path": None}] * len(captions)
+    values = {"image": images, "filename": names, "captions": captions, **columns}
+    table = datasets.Dataset.from_dict(values).cast_column("image", datasets.Image())
+    path = folder / f"captions{kind}"
+    if kind == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.save_to_disk(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", [".parquet", ""])
+def test_stored_images_are_not_read_to_be_counted(tmp_path, monkeypatch, kind):
+    captions = [["a", "b"], ["c"], ["d", " "], ["e", "f", "g"]]
+    path = stored(tmp_path, kind, captions, split=["train"] * 4)
+    columns = []
+    read = datasets.Dataset.__getitem__
+
+    def watched(table, key):
+        columns.append(table.column_names)
+        return read(table, key)
+
+    monkeypatch.setattr(datasets.Dataset, "__getitem__", watched)
+    data = CaptionsDataset(section(path))
+    assert columns == [["filename", "captions", "split"]]  # once, for all rows
+    assert len(data) == 2 + 1 + 1 + 3  # a bad image is one bad record
+    assert [data[index].messages[-1].content[0] for index in (0, 1, 2, 4, 6)] == list("abceg")
+    assert open_image(data[6].images[0], dataset="d", record_id="r").size == (8, 8)
+    assert "image" in columns[-1]
+    with pytest.raises(RecordError, match=r"row 2: field `captions\[1\]`"):
+        _ = data[3]
+
+
+def test_a_limit_ends_the_counting(tmp_path, monkeypatch):
+    path = stored(tmp_path, ".parquet", [["a", "b"]] * 6)
+    monkeypatch.setattr("vlft.data.sources.arrow._AHEAD", 2)
+    starts = []
+    read = datasets.Dataset.__getitem__
+    monkeypatch.setattr(
+        datasets.Dataset, "__getitem__", lambda table, key: starts.append(key) or read(table, key)
+    )
+    data = CaptionsDataset(section(path, limit=5))
+    assert starts == [slice(0, 2), slice(2, 4)]
+    assert [data[index].messages[-1].content[0] for index in range(len(data))] == list("ababa")
+
+
+def test_rows_of_another_split_and_without_a_name_are_one_bad_record_each(tmp_path):
+    splits = datasets.ClassLabel(names=["test", "train"])
+    table = datasets.Dataset.from_dict(
+        {
+            "filename": ["1.jpg", None, "3.jpg"],
+            "sentences": [[{"raw": "a"}, {"raw": "b"}]] * 3,
+            "split": [1, 1, 0],
+        }
+    )
+    table.cast_column("split", splits).to_parquet(tmp_path / "rows.parquet")
+    data = CaptionsDataset(section(tmp_path / "rows.parquet"))
+    assert len(data) == 4
+    for index, phrase in ((2, "expected the file name"), (3, "field `split`: found 'test'")):
+        with pytest.raises(RecordError, match=phrase):
+            _ = data[index]
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n"])

@@ -96,15 +96,36 @@ class CaptionedImages:
                 split.
         """
         row = self._rows[index]
+        self._require_split(row)
+        named, image = _image(row)
+        field, captions = _captions(row)
+        return Captioned(row.place, _image_id(row, named), named, image, captions, field)
+
+    def num_captions(self) -> Iterator[int]:
+        """Count the captions of every image, without reading images that are stored in the rows.
+
+        An image of another split, without a name or without captions counts as one record, which is
+        bad once it is read.
+        """
+        rows = self._rows
+        if isinstance(rows, Rows):
+            rows = rows.only(("split", *NAMES, *CAPTIONS))
+        for index in range(len(rows)):
+            try:
+                row = rows[index]
+                self._require_split(row)
+                _named(row)
+                yield len(_captions(row)[1])
+            except RecordError:
+                yield 1
+
+    def _require_split(self, row: FormatRow) -> None:
         split = row.values.get("split")
         if split is not None and split not in self._splits:
             raise row.place.error(
                 f"field `split`: found {split!r}, expected {' or '.join(map(repr, self._splits))} "
                 "in every row; keep the rows of that split"
             )
-        named, image = _image(row)
-        field, captions = _captions(row)
-        return Captioned(row.place, _image_id(row, named), named, image, captions, field)
 
 
 @dataclass(frozen=True)
@@ -179,8 +200,8 @@ def _light(image: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _image(row: FormatRow) -> tuple[str, ImageRef]:
-    """Return the name of an image's file, and the image."""
+def _named(row: FormatRow) -> tuple[str, Any]:
+    """Return the name of an image's file, and what names or holds the image."""
     given = next((row.values[key] for key in NAMES if row.values.get(key) is not None), None)
     name = row.values.get("filename") if not isinstance(given, str) else given
     if given is None or not isinstance(name, str) or not name.strip():
@@ -189,6 +210,12 @@ def _image(row: FormatRow) -> tuple[str, ImageRef]:
             "expected the file name of an image as `image` or `filename`, which tells its official "
             f"id; there is: {there}"
         )
+    return name, given
+
+
+def _image(row: FormatRow) -> tuple[str, ImageRef]:
+    """Return the name of an image's file, and the image."""
+    name, given = _named(row)
     if not isinstance(given, str):  # stored in the row
         return name, row.image(given, NAMES[0])
     folder = row.values.get("filepath")

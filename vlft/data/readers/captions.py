@@ -1,11 +1,13 @@
 """Captions to learn to write: each caption of an image is a record of its own."""
 
+from collections.abc import Iterator
+from itertools import accumulate
+
 import numpy as np
 
 from vlft.data.cleaning import clean_caption
 from vlft.data.readers.captioned_images import CaptionedImages
 from vlft.data.records import Conversation
-from vlft.errors import RecordError
 from vlft.recipe.data import Captions
 from vlft.types import Message
 
@@ -29,14 +31,15 @@ class CaptionsDataset:
         self.name = section.path
         self._section = section
         self._images = CaptionedImages(section, split=TRAIN)
-        self._ends = np.cumsum([self._count(index) for index in range(len(self._images))])
+        self._ends = np.fromiter(self._count(), dtype=np.int64)
 
-    def _count(self, index: int) -> int:
-        """Count the captions of an image; what is wrong with it is told when it is read."""
-        try:
-            return len(self._images[index].captions)
-        except RecordError:
-            return 1
+    def _count(self) -> Iterator[int]:
+        """Number the captions up to the end of each image, as far as they are used."""
+        limit = self._section.limit
+        for end in accumulate(self._images.num_captions()):
+            yield end
+            if limit is not None and end >= limit:
+                return
 
     def __len__(self) -> int:
         size = int(self._ends[-1]) if len(self._ends) else 0

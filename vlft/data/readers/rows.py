@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,8 @@ from typing import Any, TypeVar
 from vlft.data.readers.fields import Place
 from vlft.data.readers.image_values import holds_bytes, image_ref
 from vlft.data.records import ImageRef
-from vlft.data.sources import open_source
+from vlft.data.sources import Source, open_source
+from vlft.data.sources.arrow import ArrowSource
 from vlft.errors import DataError, near, unknown
 from vlft.recipe.data.files import RowDataset
 
@@ -121,7 +123,7 @@ class Rows:
 
     def __init__(self, section: RowDataset, columns: Mapping[str, str]) -> None:
         self.name = section.path
-        self._source = open_source(section)
+        self._source: Source = open_source(section)
         given = section.image_root
         self._root = None if given is None else Path(given).expanduser()
         size = len(self._source)
@@ -144,6 +146,18 @@ class Rows:
             raise DataError(
                 f"{self.name}: {unknown('column', column, self.columns)}; set `{setting}`"
             )
+
+    def only(self, columns: Collection[str]) -> "Rows":
+        """Return the same rows for a look at some columns, which reads no others where it can.
+
+        Args:
+            columns: The columns; those that hold bytes, such as stored images, are left out too.
+        """
+        if not isinstance(self._source, ArrowSource):
+            return self
+        narrow = copy(self)
+        narrow._source = self._source.only(columns)
+        return narrow
 
     def __len__(self) -> int:
         return self._length

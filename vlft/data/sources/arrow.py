@@ -4,7 +4,7 @@ Parquet is turned into Arrow once, in that library's cache, since a row of it ca
 Rows come as they are stored: images stay bytes or paths and are not decoded here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow
 
+_AHEAD = 1024  # rows of a few columns are small
+
 
 class ArrowSource:
     """Rows of an Arrow table.
@@ -24,14 +26,19 @@ class ArrowSource:
         name: Names the data set in messages.
         table: The table.
         folder: Folder that image paths are relative to; None where there is none.
+        ahead: Rows that are read at once, for reading them in order.
     """
 
-    def __init__(self, name: str, table: "datasets.Dataset", *, folder: Path | None) -> None:
+    def __init__(
+        self, name: str, table: "datasets.Dataset", *, folder: Path | None, ahead: int = 1
+    ) -> None:
         self.name = name
         self.columns: tuple[str, ...] | None = tuple(table.column_names)
         self._folder = folder
         self._classes = _class_names(table)
         self._table: Any = table.with_format("arrow")  # gives tables, not dicts
+        self._ahead = ahead
+        self._read: tuple[int, list[dict[str, Any]]] = (0, [])
 
     def __len__(self) -> int:
         return len(self._table)
@@ -48,7 +55,7 @@ class ArrowSource:
         """
         place = f"row {index}"
         try:
-            (values,) = self._table[index : index + 1].to_pylist()
+            values = self._values(index)
         except (OSError, ValueError) as error:  # a damaged file; text that is not UTF-8
             reason = " ".join(str(error).split())
             raise RecordError(
@@ -59,6 +66,37 @@ class ArrowSource:
             if isinstance(number, int) and 0 <= number < len(names):
                 values[column] = names[number]
         return Row(values, place, self._folder)
+
+    def _values(self, index: int) -> dict[str, Any]:
+        if self._ahead == 1:
+            (values,) = self._table[index : index + 1].to_pylist()
+            return values
+        start, rows = self._read
+        if not start <= index < start + len(rows):
+            try:
+                start, rows = index, self._table[index : index + self._ahead].to_pylist()
+            except (OSError, ValueError):  # one of them cannot be read, which may not be this one
+                start, rows = index, self._table[index : index + 1].to_pylist()
+            self._read = start, rows
+        return dict(rows[index - start])
+
+    def only(self, columns: Collection[str]) -> "ArrowSource":
+        """Return the same rows with some columns, to be read in order; the others are not read.
+
+        Args:
+            columns: Their names. Left out are those that are not there, and those that hold bytes;
+                where no column is left, rows are as before.
+        """
+        table = self._table
+        kept = [
+            field.name
+            for field in table.features.arrow_schema
+            if field.name in columns and not _holds_bytes(field.type)
+        ]
+        if not kept:
+            return self
+        narrow = table.select_columns(kept)
+        return ArrowSource(self.name, narrow, folder=self._folder, ahead=_AHEAD)
 
 
 def parquet_files(paths: Sequence[Path], name: str) -> ArrowSource:
@@ -186,6 +224,18 @@ def _require_one_schema(schemas: Mapping[Path, "pyarrow.Schema"]) -> None:
                     f"column {column!r} has two types: {left} in {first}, {right} in {path}; write "
                     "the files with one schema, or read them apart with `type: mixture`"
                 )
+
+
+def _holds_bytes(kind: "pyarrow.DataType") -> bool:
+    """Whether values of a type are bytes, or hold some."""
+    from pyarrow import types
+
+    if types.is_nested(kind):
+        return any(_holds_bytes(kind.field(at).type) for at in range(kind.num_fields))
+    return any(
+        check(kind)
+        for check in (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    )
 
 
 def _type(schema: "pyarrow.Schema", column: str) -> str:
