@@ -206,6 +206,16 @@ def test_captions_are_measured_image_by_image_and_not_as_they_are_learned():
     learned = "data={type: captions, path: a.json, prompt: say}"  # a record for every caption
     with pytest.raises(EvaluationError, match=r"data\.type: unknown type 'captions'.*karpathy"):
         load_benchmark("custom/caption", [learned])
+    mixed = f"data={{type: mixture, datasets: [{{type: pairs, path: a.tsv}}, {{{learned[6:-1]}}}]}}"
+    with pytest.raises(EvaluationError, match=r"data\.datasets\.1\.type: unknown type 'captions'"):
+        load_benchmark("custom/caption", [mixed])
+
+
+def test_a_misspelled_field_of_a_mixtures_data_set_is_told_with_those_of_its_format():
+    mixed = "data={type: mixture, datasets: [{type: pairs, path: a.tsv, texts_column: b}]}"
+    message = r"data\.datasets\.0\.texts_column: unknown field .* Did you mean 'text_column'\?"
+    with pytest.raises(EvaluationError, match=message):
+        load_benchmark("custom/caption", [mixed])
 
 
 def test_decoding_alone_keeps_the_expected_number():

@@ -16,6 +16,7 @@ from vlft.errors import EvaluationError, UnknownNameError, near, unknown
 from vlft.evaluation.revision import CONTENT, content_revision
 from vlft.recipe.data import MAX_IMAGE_PIXELS, Scenes
 from vlft.recipe.data.benchmarks import BenchmarkData, GeneratedFiles
+from vlft.recipe.data.mixture import Measurable
 from vlft.recipe.extends import read_layers, shown
 from vlft.recipe.fields import sections_in
 from vlft.recipe.origins import Node, merge, nearest, plain
@@ -256,13 +257,16 @@ def _explain(kind: type[Section], root: Node, details: Mapping[str, Any]) -> str
         # pydantic names the chosen type as a step of its own
         fields = sections_in(BenchmarkData)[keys[1]].model_fields
         keys = ("data", *keys[2:])
+        if keys[1:2] == ("datasets",) and len(keys) > 4:  # of a mixture, whose members have one too
+            fields = sections_in(Measurable)[keys[3]].model_fields
+            keys = (*keys[:3], *keys[4:])
     name, origin = ".".join(map(str, keys)), nearest(root, keys).origin
     if details["type"] == "extra_forbidden":
         known = [field for field in fields if field != "name"]
         return f"{origin}: {name}: {unknown('field', str(keys[-1]), known)}"
     if details["type"] == "union_tag_invalid":
-        chosen = root.value[keys[0]].value["type"].origin
-        tags = sections_in(BenchmarkData)
+        chosen = nearest(root, (*keys, "type")).origin
+        tags = sections_in(BenchmarkData if keys == ("data",) else Measurable)
         return f"{chosen}: {name}.type: {unknown('type', details['ctx']['tag'], tags)}"
     if details["type"] == "value_error":
         return f"{origin}: {details['ctx']['error']}"

@@ -62,8 +62,15 @@ class Mmeb(FileDataset):
     """Commit, tag or branch of a Hub data set; null: its newest, which is not reproducible."""
 
 
+class MeasurableMixture(Mixture):
+    """Several data sets as one, each of which can be measured on."""
+
+    datasets: tuple[Annotated[Measurable, Field(discriminator="type")], ...]
+    """The data sets, each a section of its own."""
+
+
 BenchmarkData: TypeAlias = Annotated[
-    Measurable | Mixture | Aro | AroOrder | CaptionPairs | Karpathy | Mmra | Mmeb,
+    Measurable | MeasurableMixture | Aro | AroOrder | CaptionPairs | Karpathy | Mmra | Mmeb,
     Field(discriminator="type"),
 ]
 """Whatever can be measured on."""
