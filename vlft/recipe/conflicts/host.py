@@ -150,13 +150,27 @@ def trained_towers(recipe: Recipe) -> Iterator[Conflict]:
             continue
         for field in ("learning_rate", "weight_decay"):
             if getattr(tower, field) is not None:
-                yield Conflict(
-                    f"towers.{name}.{field}",
-                    f"what dehvf trains for these layers is its fuser: write towers.fuser.{field}"
-                    if isinstance(recipe.adapter, DehvfAdapter) and name == "language"
-                    else "nothing in this tower is trained: set train: full, place the adapter "
-                    "there, or leave it out",
-                )
+                yield Conflict(f"towers.{name}.{field}", _what_to_train(recipe, name, field))
+
+
+def _what_to_train(recipe: Recipe, name: PartName, field: str) -> str:
+    """Say what a setting of a tower in which nothing is trained should be instead."""
+    if not isinstance(recipe.adapter, DehvfAdapter):
+        return (
+            "nothing in this tower is trained: set train: full, place the adapter there, or leave "
+            "it out"
+        )
+    if name == "language":
+        return f"what dehvf trains for these layers is its fuser: write towers.fuser.{field}"
+    if name == "projector":
+        return (
+            "with dehvf images do not pass the projector, so nothing in it can be trained: leave "
+            f"it out (the adapter's own is towers.fuser.{field})"
+        )
+    return (
+        "nothing in this tower is trained: set adapter.vision_adapter_dim above 0, or train: full, "
+        "or leave it out"
+    )
 
 
 def _fuser(recipe: Recipe) -> Iterator[Conflict]:
