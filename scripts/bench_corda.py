@@ -35,7 +35,8 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaModel
 
 from vlft.adapters.corda.covariance import gather, summed
-from vlft.adapters.corda.decompose import DAMPING, Mode, Wanted, decomposed, weight_of
+from vlft.adapters.corda.decompose import DAMPING, Mode, Wanted, decomposed
+from vlft.adapters.mutation import weight_of
 
 R = 64
 ALPHA = 64

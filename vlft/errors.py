@@ -102,6 +102,10 @@ class SupervisionError(RecordError):
     """A sample would train on the wrong tokens: an image token, or none at all."""
 
 
+class CalibrationWarning(UserWarning):
+    """Calibration data do not reach some layers, or are few for their width."""
+
+
 class RunDirectoryError(VlftError):
     """A run directory exists already, or lacks a file that is needed."""
 

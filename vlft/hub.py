@@ -94,6 +94,16 @@ def load_merged(path_or_hub_id: str | Path, section: BackboneSection) -> Backbon
     return replace(merged, local_parts=(*merged.local_parts, *parts))
 
 
+def starting_host(recipe: Recipe) -> Backbone:
+    """Return the bare host that a recipe starts from: its backbone, or a finished run's model.
+
+    Raises:
+        VlftError: As ``build`` and ``load_merged``.
+    """
+    source = recipe.init_from
+    return load_merged(source, recipe.backbone) if source else build(recipe.backbone)
+
+
 def locate(path_or_hub_id: str | Path) -> Path:
     """Return the local folder of a run or checkpoint, downloading it from the Hub if need be.
 
@@ -245,12 +255,14 @@ def _load_run(run_dir: Path, weights: Path, *, quantized: bool) -> Backbone:
             f"continue it with `vlft train ... --resume`, or name one of its checkpoints"
         )
     backbone = build_base(recipe, run_dir)
+    on_residual = weights != run_dir and (run_dir / mutation.FOLDER).is_dir()
+    if on_residual:
+        mutation.take_out(backbone.model, mutation.read_initial(run_dir))
     if quantized:
         backbone = quantize(backbone, recipe.backbone, recipe.training)
-    if weights != run_dir and (run_dir / mutation.FOLDER).is_dir():
+    if on_residual:
         backbone = apply_adapter(backbone, recipe.adapter, recipe.towers, plain_init=True)
         assert isinstance(backbone.model, PeftModel)
-        mutation.restore(backbone.model, run_dir)
         backbone.model.load_adapter(str(weights), adapter_name="default")
     else:
         with warnings.catch_warnings():  # missing keys are an error, below

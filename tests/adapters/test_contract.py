@@ -10,11 +10,12 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from vlft.adapters import ADAPTERS, apply_adapter
+from vlft.adapters import ADAPTERS, apply_adapter, mutation
 from vlft.adapters.apply import WRAPS
+from vlft.adapters.base import Counted
 from vlft.backbones.towers import tower_of
 from vlft.objectives import build_objective
-from vlft.recipe.adapter import DehvfAdapter, FullAdapter, LoraAdapter, PeftAdapter
+from vlft.recipe.adapter import CordaAdapter, DehvfAdapter, FullAdapter, LoraAdapter, PeftAdapter
 from vlft.recipe.objective import Contrastive, LanguageModeling
 from vlft.recipe.towers import Tower
 from vlft.types import Backbone, Batch
@@ -33,12 +34,16 @@ class Case:
     type: str = "lora"
 
 
+KEPT = {"data": {"type": "messages", "path": "kept.jsonl"}}  # here batches stand for it
+
 CASES = [
     Case("lora"),
     Case("lora-gaussian", {"init_lora_weights": "gaussian"}),
     Case("dora", {"use_dora": True}),
     Case("rslora", {"use_rslora": True}),
     Case("pissa", {"init_lora_weights": "pissa"}),
+    Case("corda-ipm", {"mode": "ipm", "r": 4}, "corda"),
+    Case("corda-kpm", {"mode": "kpm", "r": 4, "lora_alpha": 8, "calibration": KEPT}, "corda"),
     Case("ia3", {"peft_type": "IA3", "options": {"feedforward_modules": []}}, "peft"),
     Case("loha", {"peft_type": "LOHA", "options": {"r": 4}}, "peft"),
     Case("full", {}, "full"),
@@ -47,7 +52,8 @@ BESIDE = Case("dehvf", {"groups": 2, "r": 4, "num_learned": 4, "vision_adapter_d
 TABLE = [pytest.param(host, case, id=f"{case.id}-{host}") for host in SITES for case in CASES]
 TABLE.append(pytest.param("tiny_llava", BESIDE, id="dehvf-tiny_llava"))
 SECTIONS = {
-    "dehvf": DehvfAdapter, "lora": LoraAdapter, "peft": PeftAdapter, "full": FullAdapter,
+    "corda": CordaAdapter, "dehvf": DehvfAdapter, "lora": LoraAdapter, "peft": PeftAdapter,
+    "full": FullAdapter,
 }  # fmt: skip
 
 
@@ -58,6 +64,21 @@ def section_of(case: Case, host: str) -> Any:
     if case.type not in ("full", "dehvf"):
         options["sites"] = SITES[host]
     return SECTIONS[case.type](type=case.type, **options)
+
+
+def adapted_to(backbone: Backbone, section: Any, batch: Batch) -> Backbone:
+    """Place an adapter, prepared on a batch where it needs that."""
+    prepare = ADAPTERS[section.type].prepare
+    if prepare is None:
+        return apply_adapter(backbone, section, {})
+    objective = objective_for(backbone)
+    found = prepare(
+        backbone, section, [[Counted(batch)]], lambda one: objective.forward(backbone.model, one)
+    )
+    mutation.take_out(backbone.model, found.start)
+    backbone = apply_adapter(backbone, section, {})
+    mutation.put_in(backbone.model, found.start)
+    return backbone
 
 
 def seen_by(case: Case, batch: Batch) -> Batch:
@@ -117,7 +138,7 @@ def test_step_zero_equals_the_base_where_declared(name, case, host, batches):
     section = section_of(case, name)
     before = outputs_of(host(name), seen_by_base(case, batches[name]))
     batch = seen_by(case, batches[name])
-    after = outputs_of(apply_adapter(host(name), section, {}), batch)
+    after = outputs_of(adapted_to(host(name), section, batch), batch)
     if ADAPTERS[section.type].flags(section).identity:
         torch.testing.assert_close(after, before, rtol=1e-4, atol=2e-5)
 
@@ -125,7 +146,7 @@ def test_step_zero_equals_the_base_where_declared(name, case, host, batches):
 @pytest.mark.parametrize(("name", "case"), TABLE)
 def test_only_the_adapter_trains_loss_falls_and_every_tower_learns(name, case, host, batches):
     section = section_of(case, name)
-    adapted = apply_adapter(host(name), section, {})
+    adapted = adapted_to(host(name), section, batches[name])
     frozen = {
         n: p.detach().clone() for n, p in adapted.model.named_parameters() if not p.requires_grad
     }
@@ -164,7 +185,7 @@ def test_merged_equals_unmerged_where_declared(name, case, host, batches):
     section = section_of(case, name)
     if not ADAPTERS[section.type].flags(section).mergeable:
         pytest.skip("not declared mergeable")
-    adapted = apply_adapter(host(name), section, {})
+    adapted = adapted_to(host(name), section, batches[name])
     fit_some(adapted, batches[name], steps=3)
     unmerged = outputs_of(adapted, batches[name])
     merged = Backbone(**{**vars(adapted), "model": adapted.model.merge_and_unload()})
@@ -174,8 +195,8 @@ def test_merged_equals_unmerged_where_declared(name, case, host, batches):
 @pytest.mark.parametrize(("name", "case"), TABLE)
 def test_bfloat16_autocast_and_checkpointing_keep_the_gradients(name, case, host, batches):
     section = section_of(case, name)
-    adapted = apply_adapter(host(name), section, {})
     batch = seen_by(case, batches[name])
+    adapted = adapted_to(host(name), section, batches[name])
     adapted.model.train()
     for module in adapted.model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -286,8 +307,6 @@ def test_meta_injection_counts_like_the_real_one(host, pristine_hosts):
 
 
 def test_pissa_round_trip_through_initial_factors(host, batches, tmp_path: Path):
-    from vlft.adapters import mutation
-
     section = LoraAdapter(type="lora", sites=SITES["tiny_llava"], r=4, init_lora_weights="pissa")
     batch = batches["tiny_llava"]
     base = outputs_of(host("tiny_llava"), batch)
@@ -297,8 +316,11 @@ def test_pissa_round_trip_through_initial_factors(host, batches, tmp_path: Path)
     fit_some(live, batch, steps=4)
     tuned = outputs_of(live, batch)
 
-    restored = apply_adapter(host("tiny_llava"), section, {}, plain_init=True)
-    mutation.restore(restored.model, tmp_path)
+    bare = host("tiny_llava")
+    start_factors = mutation.read_initial(tmp_path)
+    mutation.take_out(bare.model, start_factors)
+    restored = apply_adapter(bare, section, {}, plain_init=True)
+    mutation.put_in(restored.model, start_factors)
     for name, parameter in restored.model.named_parameters():
         torch.testing.assert_close(parameter, start[name], rtol=1e-4, atol=1e-5)
 

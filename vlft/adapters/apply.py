@@ -9,6 +9,7 @@ from torch import nn
 
 from vlft.adapters import mutation
 from vlft.adapters.base import Adapter, with_fields
+from vlft.adapters.corda.method import CORDA
 from vlft.adapters.dehvf import DEHVF, SHARED, is_dehvf
 from vlft.adapters.full import FULL
 from vlft.adapters.lora import LORA, WRAPS
@@ -21,7 +22,9 @@ from vlft.recipe.adapter.placed import Placed
 from vlft.recipe.towers import FUSER, Towers
 from vlft.types import Backbone
 
-ADAPTERS: dict[str, Adapter] = {"dehvf": DEHVF, "full": FULL, "lora": LORA, "peft": PEFT}
+ADAPTERS: dict[str, Adapter] = {
+    "corda": CORDA, "dehvf": DEHVF, "full": FULL, "lora": LORA, "peft": PEFT,
+}  # fmt: skip
 
 SMALL_TOWERS = ("projector", "head")
 """Towers whose full weights travel with the adapter, through PEFT's ``modules_to_save``."""

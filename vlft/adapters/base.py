@@ -1,10 +1,11 @@
 """What an adapter is to the rest of vlft: a PEFT config with declared behavior."""
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from jaxtyping import Bool, Float
 from peft import PeftConfig
 from torch import Tensor
 
@@ -27,6 +28,62 @@ class Flags:
     mutates_base: bool
 
 
+class Pair(NamedTuple):
+    """A layer's factors at step 0, and what their product is multiplied by."""
+
+    a: Float[Tensor, "r columns"]
+    b: Float[Tensor, "rows r"]
+    scale: float
+
+
+Start: TypeAlias = Mapping[str, Pair]
+"""Step-0 factors by the path of the layer in the bare host."""
+
+
+class Counted(NamedTuple):
+    """A calibration batch, and which of its tokens count (None: all)."""
+
+    batch: Batch
+    mask: Bool[Tensor, "batch tokens"] | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What preparation found.
+
+    Attributes:
+        start: Factors of the layers that were prepared; any other starts plainly.
+        notes: What was measured for each of these layers, as plain values.
+        unseen: Layers that calibration data did not reach.
+    """
+
+    start: Start
+    notes: Mapping[str, Mapping[str, int | float | str]] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Prepare(Protocol):
+    """Finds step-0 factors on calibration data; every process calls it."""
+
+    def __call__(
+        self,
+        backbone: Backbone,
+        section: Any,
+        batches: Sequence[Iterable[Counted]],
+        run: Callable[[Batch], object],
+    ) -> Prepared:
+        """Prepare; the host is run, and not changed.
+
+        Args:
+            backbone: The bare host.
+            section: The recipe's ``adapter``.
+            batches: This process's share of each data set of ``section.calibrations``.
+            run: Runs the host on a batch.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Adapter:
     """One method.
@@ -39,6 +96,7 @@ class Adapter:
         auxiliary_loss: An extra named loss from outputs and batch.
         unmergeable: Why no weights can hold what it has learned, and what to do instead; None: PEFT
             is asked to merge it.
+        prepare: Finds where to start on calibration data, before the adapter is placed.
     """
 
     flags: Callable[[Any], Flags]
@@ -46,6 +104,7 @@ class Adapter:
     config: Callable[[Any, list[str], Backbone], PeftConfig] | None
     auxiliary_loss: Callable[[Outputs, Batch], Mapping[str, Tensor]] | None = None
     unmergeable: str | None = None
+    prepare: Prepare | None = None
 
 
 EVERY_FAMILY: frozenset[Family] = frozenset({"contrastive", "generative", "vision"})

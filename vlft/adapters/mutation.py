@@ -1,36 +1,110 @@
-"""Adapters whose initialization changes the base (PiSSA): their step-0 factors and the way back.
+"""Adapters whose start changes the base (PiSSA, CorDA): their step-0 factors and the way back.
 
 Such a method starts from ``W = W' + s B0 A0`` and trains ``A`` and ``B`` on the residual ``W'``.
-With the step-0 factors at hand two things can be done on an untouched base: restore the residual,
-to go on training or to evaluate a checkpoint; and export the difference ``s (B A - B0 A0)`` as a
-LoRA of rank ``2r``, which stock PEFT loads and which disables to the base.
+With the step-0 factors at hand two things can be done on an untouched base: take them out of it, to
+begin or go on with training or to evaluate a checkpoint; and export the difference
+``s (B A - B0 A0)`` as a LoRA of rank ``2r``, which stock PEFT loads and which disables to the base.
 """
 
 from pathlib import Path
 
 import torch
-from peft import (
-    LoraConfig,
-    PeftConfig,
-    PeftModel,
-    get_peft_model_state_dict,
-    set_peft_model_state_dict,
-)
-from peft.tuners.lora import Linear as LoraLinear
+from jaxtyping import Float
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
+from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
-from vlft.adapters.base import with_fields
+from vlft.adapters.base import Pair, Start, with_fields
+from vlft.adapters.parts import gathered
 from vlft.disk import replace_file
 from vlft.errors import AdapterError, RunDirectoryError
 
 FOLDER = "initial_adapter"
 WEIGHTS = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+"""What PEFT puts before the paths of a host."""
+
+
+@torch.no_grad()
+def residual(weight: Float[Tensor, "rows columns"], pair: Pair) -> Float[Tensor, "rows columns"]:
+    """Return ``W - s B A`` of the factors as they are stored, computed in float64, rounded once.
+
+    Args:
+        weight: Outputs by inputs; its dtype and device are kept.
+        pair: The factors.
+    """
+    exact = weight.to(torch.float64, copy=True)
+    a, b = (factor.to(exact) for factor in (pair.a, pair.b))
+    return exact.addmm_(b, a, alpha=-pair.scale).to(weight.dtype)
+
+
+def weight_of(layer: nn.Module) -> Float[Tensor, "rows columns"]:
+    """Return a linear layer's weight as outputs by inputs; a view of the parameter.
+
+    Raises:
+        AdapterError: It is quantized.
+    """
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    if not weight.is_floating_point():
+        raise AdapterError(
+            "adapter: a quantized weight cannot be decomposed, nor made a residual; prepare the "
+            "adapter on the unquantized model and quantize its residual"
+        )
+    weight = weight.detach()
+    return weight.mT if isinstance(layer, Conv1D) else weight
+
+
+@torch.no_grad()
+def take_out(model: nn.Module, start: Start) -> None:
+    """Turn the weights of an untouched host into residuals, whole also under ZeRO-3.
+
+    Every rank must call it.
+
+    Args:
+        model: The bare host, not quantized; changed in place.
+        start: The step-0 factors.
+
+    Raises:
+        RunDirectoryError: The factors do not fit the host.
+    """
+    layers = dict(model.named_modules())
+    for path, pair in start.items():
+        layer = layers.get(path)
+        if layer is None:
+            raise RunDirectoryError(f"the step-0 factors name {path}, which this host lacks")
+        with gathered([*layer.parameters(recurse=False)], changes=True):
+            weight = weight_of(layer)
+            fitting = (pair.b.shape[0], pair.a.shape[1])
+            if weight.shape != fitting:
+                raise RunDirectoryError(
+                    f"the step-0 factors of {path} are for a weight of {fitting[0]} by "
+                    f"{fitting[1]}, and this host's has {weight.shape[0]} by {weight.shape[1]}; "
+                    "they were made for another model"
+                )
+            weight.copy_(residual(weight, pair))
+
+
+@torch.no_grad()
+def put_in(model: PeftModel, start: Start) -> None:
+    """Let a plainly initialized LoRA start from given factors.
+
+    Args:
+        model: On residual weights; changed in place.
+        start: The step-0 factors; layers that it does not name stay as they are.
+    """
+    for path, pair in start.items():
+        layer = model.get_submodule(f"{PREFIX}{path}")
+        assert isinstance(layer, LoraLayer)
+        layer.lora_A["default"].weight.copy_(pair.a)  # pyrefly: ignore[missing-attribute]
+        layer.lora_B["default"].weight.copy_(pair.b)  # pyrefly: ignore[missing-attribute]
 
 
 def save_initial(model: PeftModel, folder: Path) -> None:
-    """Write the step-0 factors of a freshly injected adapter to ``folder/initial_adapter``."""
+    """Write the step-0 factors of a freshly started adapter to ``folder/initial_adapter``."""
     target = folder / FOLDER
     target.mkdir(parents=True, exist_ok=True)
     state = {
@@ -41,22 +115,11 @@ def save_initial(model: PeftModel, folder: Path) -> None:
     plain(model.peft_config["default"]).save_pretrained(str(target))
 
 
-def plain(config: PeftConfig) -> PeftConfig:
-    """Return the config with an initialization that leaves the base alone."""
-    if not isinstance(config, LoraConfig):
-        return config
-    return with_fields(config, init_lora_weights=True, inference_mode=False)
-
-
-def restore(model: PeftModel, folder: Path) -> None:
-    """Put the model at step 0 again: step-0 factors in, their product out of the base.
-
-    Args:
-        model: A model with a plainly initialized LoRA of the same shape on the untouched base.
-        folder: Where ``save_initial`` wrote.
+def read_initial(folder: Path) -> Start:
+    """Read what ``save_initial`` wrote.
 
     Raises:
-        RunDirectoryError: When the step-0 factors are missing.
+        RunDirectoryError: The step-0 factors are missing.
     """
     path = folder / FOLDER / WEIGHTS
     if not path.is_file():
@@ -64,11 +127,32 @@ def restore(model: PeftModel, folder: Path) -> None:
             f"{folder} lacks {FOLDER}/{WEIGHTS}: without its step-0 factors this adapter cannot be "
             "placed on the base again; use the exported adapter of the finished run"
         )
-    set_peft_model_state_dict(model, load_file(path))
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, LoraLayer):
-                _subtract(module)
+    config = LoraConfig.from_pretrained(str(folder / FOLDER))
+    assert isinstance(config, LoraConfig)
+    state = load_file(path)
+    ends = (".lora_A.weight", ".lora_B.weight")
+    paths = [
+        name.removeprefix(PREFIX).removesuffix(ends[0]) for name in state if name.endswith(ends[0])
+    ]
+    return {
+        path: Pair(*(state[f"{PREFIX}{path}{end}"] for end in ends), scale_of(config, path))
+        for path in paths
+    }
+
+
+def scale_of(config: LoraConfig, path: str) -> float:
+    """Return what a LoRA multiplies ``B A`` by at a layer."""
+    ranks, alphas = (config.rank_pattern or {}), (config.alpha_pattern or {})
+    r = ranks.get(get_pattern_key(ranks.keys(), path), config.r)
+    alpha = alphas.get(get_pattern_key(alphas.keys(), path), config.lora_alpha)
+    return alpha / (r**0.5 if config.use_rslora else r)
+
+
+def plain(config: PeftConfig) -> PeftConfig:
+    """Return the config with an initialization that leaves the base alone."""
+    if not isinstance(config, LoraConfig):
+        return config
+    return with_fields(config, init_lora_weights=True, inference_mode=False)
 
 
 def export(model: PeftModel, folder: Path, target: Path) -> None:
@@ -93,21 +177,15 @@ def export(model: PeftModel, folder: Path, target: Path) -> None:
         state[name] = trained.contiguous()
     config = model.peft_config["default"]
     assert isinstance(config, LoraConfig)
+    growth = 2**0.5 if config.use_rslora else 2
     exported = with_fields(
         plain(config),
         r=2 * config.r,
-        lora_alpha=config.lora_alpha * (2**0.5 if config.use_rslora else 2),
+        lora_alpha=config.lora_alpha * growth,
+        rank_pattern={name: 2 * r for name, r in (config.rank_pattern or {}).items()},
+        alpha_pattern={name: growth * a for name, a in (config.alpha_pattern or {}).items()},
         inference_mode=True,
     )
     target.mkdir(parents=True, exist_ok=True)
     replace_file(target / WEIGHTS, lambda path: save_file(state, path, metadata={"format": "pt"}))
     exported.save_pretrained(str(target))
-
-
-def _subtract(layer: LoraLayer) -> None:
-    assert isinstance(layer, LoraLinear), f"no step-0 factors are known for {type(layer).__name__}"
-    weight = layer.get_base_layer().weight
-    assert isinstance(weight, Tensor)
-    if not weight.dtype.is_floating_point:
-        raise AdapterError("a quantized base cannot be restored to its residual; dequantize first")
-    weight -= layer.get_delta_weight("default").to(weight.dtype)

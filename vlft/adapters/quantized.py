@@ -5,7 +5,7 @@ A recipe is checked by the names of its sites before anything is built; a patter
 """
 
 from vlft.errors import AdapterError
-from vlft.recipe.adapter import AdapterSection, DehvfAdapter, LoraAdapter, PeftAdapter
+from vlft.recipe.adapter import AdapterSection, CordaAdapter, DehvfAdapter, LoraAdapter, PeftAdapter
 from vlft.recipe.conflicts.host import QUANTIZABLE
 from vlft.types import Backbone
 
@@ -27,6 +27,11 @@ def refuse_quantized(backbone: Backbone, modules: list[str], section: AdapterSec
             raise AdapterError(
                 f"adapter.peft_type: {method} cannot compute with the quantized layer {path!r}: "
                 f"use backbone.quantization: none, or one of {', '.join(QUANTIZABLE)}"
+            )
+        if isinstance(section, CordaAdapter) and section.save == "portable":
+            raise AdapterError(
+                f"adapter.save: what is trained sits on the quantized residual of {path!r}, and on "
+                "the untouched base it would sit on other rounding errors: use save: residual"
             )
         if not isinstance(section, LoraAdapter):
             return

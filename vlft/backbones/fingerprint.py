@@ -1,20 +1,34 @@
 """A checksum over weights: which model it is, whatever it is called."""
 
+from collections.abc import Iterable
 from hashlib import sha256
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
-def fingerprint(model: nn.Module) -> str:
+def fingerprint(model: nn.Module, *, leave_out: tuple[str, ...] = ()) -> str:
     """Return a checksum over every weight, as it is stored: name, shape, type and bits.
 
     Sums of the bits of ``BLOCK`` words each are hashed: these tell models apart, and do not guard
     against somebody who wants to deceive. Reads every weight once, where it lies.
+
+    Args:
+        model: Any module.
+        leave_out: Prefixes of names of weights that do not count.
     """
-    digest = sha256()
     weights = [*model.named_parameters(), *model.named_buffers()]
-    for name, weight in sorted(weights, key=lambda named: named[0]):
+    return checksum(
+        named
+        for named in sorted(weights, key=lambda named: named[0])
+        if not named[0].startswith(leave_out)
+    )
+
+
+def checksum(weights: Iterable[tuple[str, Tensor]]) -> str:
+    """Return a checksum over named weights, in the order in which they come."""
+    digest = sha256()
+    for name, weight in weights:
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype} ".encode())
         stored = weight.detach().contiguous().flatten().view(torch.uint8)
         whole = len(stored) // (4 * BLOCK) * (4 * BLOCK)

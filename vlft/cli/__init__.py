@@ -92,10 +92,19 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run from its last complete checkpoint.")
     ] = False,
+    prepare: Annotated[
+        bool,
+        typer.Option(
+            "--prepare-only",
+            help="Only prepare the adapter on its calibration data (CorDA), and keep the result.",
+        ),
+    ] = False,
 ) -> None:
     """Train a recipe, alone or on many processes: `accelerate launch ... -m vlft train RECIPE`."""
-    from vlft.cli.train import run
+    from vlft.cli.train import prepare_only, run
 
+    if prepare:
+        raise typer.Exit(prepare_only(recipe, overrides or []))
     raise typer.Exit(run(recipe, overrides or [], resume=resume))
 
 

@@ -24,13 +24,14 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
     from transformers import set_seed
 
     from vlft import hub
-    from vlft.adapters import apply_adapter
-    from vlft.backbones import build, count_towers
+    from vlft.adapters import apply_adapter, mutation
+    from vlft.backbones import count_towers
     from vlft.backbones.quantization import quantize
     from vlft.cli.report import tower_table
     from vlft.cli.suite import suite_callback
     from vlft.cli.train_disk import say_if_tight
     from vlft.cli.train_features import cached_features
+    from vlft.cli.train_prepare import prepared
     from vlft.data import pipeline
     from vlft.training import fit as fitting
     from vlft.training import run_directory
@@ -58,19 +59,26 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
         suite = suite_callback(recipe, run_dir)
 
         set_seed(recipe.seed)
+        found = None
         if resume_from is not None:
             backbone = hub.build_base(recipe, run_dir, resume_from)
+            if (run_dir / mutation.FOLDER).is_dir():
+                mutation.take_out(backbone.model, mutation.read_initial(run_dir))
         else:
-            source = recipe.init_from
-            backbone = (
-                hub.load_merged(source, recipe.backbone) if source else build(recipe.backbone)
-            )
-            whole = recipe.adapter.type == "full"
-            fitting.write_base(backbone, run_dir, whole_is_trained=whole)
+            backbone = hub.starting_host(recipe)
+            found = prepared(backbone, recipe, launch, device=arguments.device, say=say)
+            if found is None:
+                whole = recipe.adapter.type == "full"
+                fitting.write_base(backbone, run_dir, whole_is_trained=whole)
+            else:
+                fitting.write_prepared_base(backbone, run_dir, recipe, found.start)
+                set_seed(recipe.seed)  # what follows is the same, prepared now or before
         backbone = quantize(backbone, recipe.backbone, recipe.training)
         backbone = apply_adapter(
             backbone, recipe.adapter, recipe.towers, plain_init=resume_from is not None
         )
+        if found is not None:
+            mutation.put_in(backbone.model, found.start)
         say(tower_table(backbone))
         if is_main:
             towers = count_towers(backbone)
@@ -79,6 +87,8 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
                 total=sum(tower.total for tower in towers),
                 trained=sum(tower.trainable for tower in towers),
             )
+            if found is not None:
+                run_directory.write_calibration(run_dir, found)
 
         say_if_tight(backbone, recipe, run_dir, say)
         assert recipe.data.train is not None  # validate(recipe, launch) refuses a recipe without
@@ -118,6 +128,48 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
         say(f"stopped after step {done.steps}; go on with: {again}")
         return INTERRUPTED
     say(f"finished {done.steps} steps: {run_dir}")
+    return 0
+
+
+def prepare_only(name: str, overrides: list[str]) -> int:
+    """Prepare a recipe's adapter and keep the result; return the exit status.
+
+    Raises:
+        AdapterError: The adapter needs no preparation.
+        VlftError: For everything that a user can mend.
+    """
+    from vlft.errors import AdapterError
+    from vlft.recipe import load_recipe, validate
+    from vlft.recipe.rooted import rooted
+
+    loaded = load_recipe(name, overrides)
+    recipe = rooted(loaded.recipe)
+    validate(recipe)
+
+    from transformers import set_seed
+
+    from vlft import hub
+    from vlft.cli.train_prepare import prepared
+    from vlft.training.launch import is_main_process, leave_group, read_launch, training_arguments
+
+    launch = read_launch()
+    batches = validate(recipe, launch)
+    run_dir = Path(recipe.training.output_dir or f"runs/{loaded.name}")
+    arguments = training_arguments(recipe, launch, batches, run_dir)
+    set_seed(recipe.seed)
+    found = prepared(
+        hub.starting_host(recipe),
+        recipe,
+        launch,
+        device=arguments.device,
+        say=print if is_main_process() else _silent,
+    )
+    leave_group()
+    if found is None:
+        raise AdapterError(
+            f"--prepare-only: adapter.type: {recipe.adapter.type} needs no preparation; leave "
+            "the option out"
+        )
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from vlft.adapters import ADAPTERS, mutation
+from vlft.adapters.base import Start
 from vlft.adapters.parts import (
     BASE,
     copy_whole,
@@ -101,8 +102,9 @@ def fit(
     mutates = adapter.flags(recipe.adapter).mutates_base
     if arguments.deepspeed_plugin is not None:
         _spare_scalars(backbone.model)
-    if mutates:
-        _start_mutated(backbone, run_dir, resumes=resume_from is not None)
+    if mutates and resume_from is None and is_main_process():
+        assert isinstance(backbone.model, PeftModel)
+        mutation.save_initial(backbone.model, run_dir)
     if resume_from is not None:
         load_parts(backbone.model, resume_from)
         if arguments.should_save:
@@ -170,20 +172,12 @@ def _spare_scalars(model: nn.Module) -> None:
             parameter.ds_optim_param = True  # pyrefly: ignore[missing-attribute]
 
 
-def _start_mutated(backbone: Backbone, run_dir: Path, *, resumes: bool) -> None:
-    assert isinstance(backbone.model, PeftModel)
-    if resumes:
-        mutation.restore(backbone.model, run_dir)
-    elif is_main_process():
-        mutation.save_initial(backbone.model, run_dir)
-
-
 def _early_stopping(recipe: Recipe) -> list[TrainerCallback]:
     patience = recipe.training.early_stopping_patience
     return [] if patience is None else [EarlyStoppingCallback(early_stopping_patience=patience)]
 
 
-def write_base(backbone: Backbone, run_dir: Path, *, whole_is_trained: bool) -> None:
+def write_base(backbone: Backbone, run_dir: Path, *, whole_is_trained: bool = False) -> None:
     """Write the parts of the untouched host that no checkpoint elsewhere holds, and its processor.
 
     Every rank must call it (under ZeRO-3 weights are gathered); the main process writes.
@@ -204,6 +198,28 @@ def write_base(backbone: Backbone, run_dir: Path, *, whole_is_trained: bool) -> 
         backbone.processor.save_pretrained(run_dir / BASE)
     else:
         save_parts(parts, run_dir)
+
+
+def write_prepared_base(backbone: Backbone, run_dir: Path, recipe: Recipe, start: Start) -> None:
+    """Write the base of a run whose adapter was prepared, and take the start out of the host.
+
+    The base is the untouched host; or the residual, whole, where the adapter is to stay an ordinary
+    LoRA of its rank on it (``adapter.save: residual``). Every rank must call it.
+
+    Args:
+        backbone: The untouched host before an adapter is applied; changed in place.
+        run_dir: The run directory.
+        recipe: Its adapter decides.
+        start: Step-0 factors.
+    """
+    if ADAPTERS[recipe.adapter.type].flags(recipe.adapter).mutates_base:
+        write_base(backbone, run_dir)
+        mutation.take_out(backbone.model, start)
+        return
+    mutation.take_out(backbone.model, start)
+    assert isinstance(backbone.model, PreTrainedModel)
+    backbone.model.name_or_path = ""  # no checkpoint elsewhere is this base
+    write_base(replace(backbone, local_parts=("",)), run_dir)
 
 
 def export(trainer: VlftTrainer, run_dir: Path, *, best: Path | None, mutates_base: bool) -> None:

@@ -5,6 +5,7 @@ environment.json        versions, devices, launch, command
 metrics.jsonl           one line per log
 adapter_model.safetensors, adapter_config.json   or, under `adapter: full`, the whole model
 base/                   what no checkpoint elsewhere holds
+calibration.json        what an adapter that was prepared on data has seen, layer by layer
 initial_adapter/        step-0 factors of an adapter that changed the base
 checkpoint-<step>/      can be resumed
 results/                scores
@@ -24,6 +25,7 @@ from typing import Any
 
 import torch
 
+from vlft.adapters.base import Prepared
 from vlft.disk import free_bytes, replace_text
 from vlft.errors import RecipeError, RunDirectoryError
 from vlft.recipe import load_recipe
@@ -34,6 +36,7 @@ from vlft.recipe.show import as_yaml
 
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
+CALIBRATION = "calibration.json"
 STATE = "trainer_state.json"
 UNFINISHED = ".unfinished"
 """Folder that the result of a run is written to before it gets its place."""
@@ -222,6 +225,15 @@ def write_parameters(run_dir: Path, *, total: int, trained: int) -> None:
     facts = json.loads(path.read_text(encoding="utf-8"))
     counts = {"parameters": total, "trained_parameters": trained}
     replace_text(path, json.dumps(facts | counts, indent=2) + "\n")
+
+
+def write_calibration(run_dir: Path, prepared: Prepared) -> None:
+    """Write what an adapter's preparation has measured for each layer."""
+    facts = {
+        "layers": {path: dict(note) for path, note in prepared.notes.items()},
+        "unseen": prepared.unseen,
+    }
+    replace_text(run_dir / CALIBRATION, json.dumps(facts, indent=2) + "\n")
 
 
 def environment() -> dict[str, Any]:

@@ -206,7 +206,7 @@ def gather(
     assert dtype in (torch.float32, torch.float64)
     layers = {path: model.get_submodule(path) for path in paths}
     found = Found(
-        {path: _width(path, layer) for path, layer in layers.items()},
+        {path: shape_of(path, layer)[1] for path, layer in layers.items()},
         normalizer=normalizer,
         dtype=dtype,
         device=device,
@@ -296,12 +296,16 @@ def _reduced(mine: Covariance | None, found: Found, width: int) -> Float[Tensor,
     return total.to(home)
 
 
-def _width(path: str, layer: nn.Module) -> int:
-    """Return the input width of a linear layer."""
+def shape_of(path: str, layer: nn.Module) -> tuple[int, int]:
+    """Return outputs and inputs of a linear layer, also where ZeRO-3 has split its weight.
+
+    Raises:
+        AdapterError: It is no linear layer.
+    """
     if isinstance(layer, nn.Linear):
-        return layer.in_features
+        return layer.out_features, layer.in_features
     if isinstance(layer, Conv1D):
-        return layer.weight.shape[0]
+        return layer.nf, layer.nx
     raise AdapterError(
         f"adapter: corda cannot decompose {path!r} ({type(layer).__name__}); it takes "
         + ", ".join(kind.__name__ for kind in LINEAR)

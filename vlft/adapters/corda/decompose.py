@@ -12,16 +12,17 @@ float64, one layer at a time; what is needed besides C is of the size of that la
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
+from vlft.adapters.base import Pair
 from vlft.adapters.corda.covariance import Covariance, groups
 from vlft.adapters.corda.directions import End, outermost
+from vlft.adapters.mutation import residual, weight_of
 from vlft.errors import AdapterError
 
 Mode = Literal["ipm", "kpm"]
@@ -98,32 +99,23 @@ class Factors:
     damping: float
     effective_rank: float
 
-    @torch.no_grad()
+    @property
+    def pair(self) -> Pair:
+        """The factors alone."""
+        return Pair(self.a, self.b, self.scale)
+
+    def on_cpu(self) -> "Factors":
+        """Return the same in the memory of the CPU."""
+        a, b, values = (part.cpu() for part in (self.a, self.b, self.singular_values))
+        return replace(self, a=a, b=b, singular_values=values)
+
     def residual(self, weight: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
         """Return ``W - s B A`` of the factors as they are stored, rounded once.
 
         Args:
             weight: The layer's weight; its dtype and device are kept.
         """
-        exact = weight.to(torch.float64, copy=True)
-        return exact.addmm_(self.b.double(), self.a.double(), alpha=-self.scale).to(weight.dtype)
-
-
-def weight_of(layer: nn.Module) -> Float[Tensor, "rows columns"]:
-    """Return a layer's weight as ``rows`` outputs by ``columns`` inputs; a view of the parameter.
-
-    Raises:
-        AdapterError: It is quantized.
-    """
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    if not weight.is_floating_point():
-        raise AdapterError(
-            "adapter: a quantized weight cannot be decomposed; prepare the adapter on the "
-            "unquantized model and quantize its residual"
-        )
-    weight = weight.detach()
-    return weight.mT if isinstance(layer, Conv1D) else weight
+        return residual(weight, self.pair)
 
 
 def scaling(r: int, alpha: float, *, use_rslora: bool = False) -> float:

@@ -4,13 +4,22 @@ from typing import Annotated
 
 from pydantic import Field
 
+from vlft.recipe.adapter.corda import CordaAdapter
 from vlft.recipe.adapter.dehvf import DehvfAdapter
 from vlft.recipe.adapter.full import FullAdapter
 from vlft.recipe.adapter.lora import LoraAdapter
 from vlft.recipe.adapter.peft import PeftAdapter
 
 AdapterSection = Annotated[
-    DehvfAdapter | FullAdapter | LoraAdapter | PeftAdapter, Field(discriminator="type")
+    CordaAdapter | DehvfAdapter | FullAdapter | LoraAdapter | PeftAdapter,
+    Field(discriminator="type"),
 ]
 
-__all__ = ["AdapterSection", "DehvfAdapter", "FullAdapter", "LoraAdapter", "PeftAdapter"]
+__all__ = [
+    "AdapterSection",
+    "CordaAdapter",
+    "DehvfAdapter",
+    "FullAdapter",
+    "LoraAdapter",
+    "PeftAdapter",
+]

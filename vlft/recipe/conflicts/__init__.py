@@ -1,6 +1,6 @@
 """Fields of different sections that exclude each other, each with the nearest thing that works."""
 
-from vlft.recipe.conflicts import beside, data, host, training
+from vlft.recipe.conflicts import beside, calibration, data, host, training
 from vlft.recipe.conflicts.conflict import Conflict
 from vlft.recipe.schema import Recipe
 
@@ -15,6 +15,7 @@ def conflicts(recipe: Recipe) -> list[Conflict]:
         beside.cached_features,
         host.adapter_places,
         host.trained_towers,
+        calibration.calibrated,
         data.data_sets,
         data.held_out_sets,
         data.loss_family,

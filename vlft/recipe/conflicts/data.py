@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
+from vlft.recipe.adapter import CordaAdapter
 from vlft.recipe.backbone import CausalLM
+from vlft.recipe.conflicts.calibration import calibrations
 from vlft.recipe.conflicts.conflict import Conflict
 from vlft.recipe.data import (
     Captions,
@@ -65,12 +67,12 @@ def data_sets(recipe: Recipe) -> Iterator[Conflict]:
 
 def _members(recipe: Recipe) -> Iterator[tuple[str, Section]]:
     """Yield every data set with its place in the recipe, those of mixtures one by one."""
-    for split, data in _splits(recipe):
+    for place, data in _places(recipe):
         if isinstance(data, Mixture):
             for number, member in enumerate(data.datasets):
-                yield f"data.{split}.datasets.{number}", member
+                yield f"{place}.datasets.{number}", member
         else:
-            yield f"data.{split}", data
+            yield place, data
 
 
 def _kind_of_records(data: Section) -> str:
@@ -146,8 +148,12 @@ def loss_family(recipe: Recipe) -> Iterator[Conflict]:
         )
 
 
-def _splits(recipe: Recipe) -> Iterator[tuple[str, Section]]:
+def _places(recipe: Recipe) -> Iterator[tuple[str, Section]]:
     for split in ("train", "validation"):
         data = getattr(recipe.data, split)
         if data is not None:
-            yield split, data
+            yield f"data.{split}", data
+    if isinstance(recipe.adapter, CordaAdapter):
+        for place, calibration in calibrations(recipe.adapter):
+            if calibration.data is not None:
+                yield f"{place}.data", calibration.data

@@ -1,0 +1,215 @@
+"""What an adapter does with calibration data before it is placed (CorDA), and what is kept of it.
+
+Preparation needs whole weights, so it comes before they are quantized. Under ZeRO-3 no process has
+them: there the result of ``vlft train RECIPE --prepare-only`` is read.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from vlft.adapters import ADAPTERS
+from vlft.adapters.base import Prepared
+from vlft.adapters.corda.cache import Key, PreparedStore
+from vlft.adapters.parts import gathered
+from vlft.backbones.fingerprint import checksum
+from vlft.data import pipeline
+from vlft.data.calibration import CalibrationSet, calibration_set
+from vlft.disk import cache_folder
+from vlft.errors import AdapterError, CalibrationWarning
+from vlft.objectives import build_objective
+from vlft.recipe.launch import Launch
+from vlft.recipe.schema import Recipe
+from vlft.training.launch import is_main_process
+from vlft.types import Backbone, Batch
+
+VERSION = 1
+"""Changes when the same data give other factors."""
+
+
+def prepared(
+    backbone: Backbone,
+    recipe: Recipe,
+    launch: Launch,
+    *,
+    device: torch.device,
+    say: Callable[[str], None],
+) -> Prepared | None:
+    """Return where an adapter starts; None for one that needs no preparation.
+
+    Args:
+        backbone: The bare host, on the CPU; it is run and stays as it is.
+        recipe: Its adapter, data, precision and seed are read.
+        launch: How many processes there are, and whether each has whole weights.
+        device: Where the host is run.
+        say: Prints on the main process.
+
+    Raises:
+        AdapterError: The adapter does not fit the host, or must be prepared beforehand.
+        DataError: The calibration data cannot be used.
+    """
+    adapter, section = ADAPTERS[recipe.adapter.type], recipe.adapter
+    if adapter.prepare is None:
+        return None
+    assert section.type == "corda"
+    began = time.perf_counter()
+    samples = section.calibration.samples
+    sets = _calibration_sets(backbone, recipe)
+    key = _key(backbone, recipe, sets)
+    store = PreparedStore(cache_folder() / "prepared")
+    kept = store.find(key)
+    if _everywhere(kept is not None):
+        assert kept is not None
+        say(f"adapter: {len(kept.start)} layers as prepared before ({store.path(key)})")
+        if is_main_process():
+            warn(kept, samples=samples)
+        return kept
+    changed = store.changed(key)
+    if launch.zero_stage == 3:
+        raise AdapterError(_beforehand(changed))
+    if changed:
+        say(f"adapter: prepared before with other {' and '.join(changed)}; preparing anew")
+    backbone.model.to(device)
+    try:
+        found = adapter.prepare(backbone, section, sets, _runner(backbone, recipe, device))
+    finally:
+        backbone.model.to("cpu")
+    if is_main_process():
+        store.save(key, found)
+        warn(found, samples=samples)
+    say(
+        f"adapter: {len(found.start)} layers prepared in {time.perf_counter() - began:.0f} s "
+        f"({store.path(key)})"
+    )
+    return found
+
+
+def warn(found: Prepared, *, samples: int) -> None:
+    """Warn about layers without calibration tokens, and with fewer than their inputs are wide."""
+    if found.unseen:
+        warnings.warn(
+            f"adapter.calibration: no token reached {len(found.unseen)} layers "
+            f"({found.unseen[0]} ...), which start as a plain LoRA: calibrate on data that reach "
+            "them (adapter.overrides gives a tower data of its own), or take their sites out",
+            CalibrationWarning,
+            stacklevel=2,
+        )
+    few = {path: one for path, one in found.notes.items() if one["tokens"] < one["width"]}
+    if few:
+        path, least = min(few.items(), key=lambda item: item[1]["tokens"] / item[1]["width"])
+        enough = -(-samples * int(least["width"]) // int(least["tokens"]))
+        warnings.warn(
+            f"adapter.calibration.samples: {len(few)} layers saw fewer tokens than their inputs "
+            f"are wide, so that damping stands for what was not seen ({path}: {least['tokens']} "
+            f"tokens for a width of {least['width']}, effective rank {least['effective_rank']}): "
+            f"use {enough} samples or more",
+            CalibrationWarning,
+            stacklevel=2,
+        )
+
+
+def _calibration_sets(backbone: Backbone, recipe: Recipe) -> list[CalibrationSet]:
+    section = recipe.adapter
+    rank, world_size = (dist.get_rank(), dist.get_world_size()) if _together() else (0, 1)
+    assert section.type == "corda"
+    sets = []
+    for calibration in section.calibrations:
+        dataset = calibration.data or recipe.data.train
+        if dataset is None:
+            raise AdapterError(
+                "adapter.calibration.data: there is nothing to calibrate on: give it, or data.train"
+            )
+        samples = pipeline.open_samples(backbone, recipe.data, dataset, None)
+        sets.append(
+            calibration_set(
+                backbone,
+                samples,
+                count=calibration.samples,
+                positions=calibration.positions,
+                seed=recipe.seed,
+                rank=rank,
+                world_size=world_size,
+            )
+        )
+    return sets
+
+
+def _runner(backbone: Backbone, recipe: Recipe, device: torch.device) -> Callable[[Batch], object]:
+    objective = build_objective(recipe.objective)
+    half = _half(recipe)
+
+    def run(batch: Batch) -> object:
+        there = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in batch.items()
+        }
+        with torch.autocast(device.type, dtype=half, enabled=half is not None):
+            return objective.forward(backbone.model, there)
+
+    return run
+
+
+def _half(recipe: Recipe) -> torch.dtype | None:
+    if recipe.training.bf16:
+        return torch.bfloat16
+    return torch.float16 if recipe.training.fp16 else None
+
+
+def _key(backbone: Backbone, recipe: Recipe, sets: list[CalibrationSet]) -> Key:
+    """Return what decides about the result; the same in every process, however many there are."""
+    section = recipe.adapter
+    settings = section.model_dump(mode="json", exclude={"save"})
+    for calibration in (settings, *settings["overrides"].values()):
+        calibration.pop("calibration")
+    said = repr((VERSION, settings, _half(recipe)))
+    return {
+        "weights": checksum(_weights(backbone)),
+        "data": sha256(repr([_digests(one) for one in sets]).encode()).hexdigest()[:16],
+        "settings": sha256(said.encode()).hexdigest()[:16],
+    }
+
+
+def _weights(backbone: Backbone) -> Iterator[tuple[str, Tensor]]:
+    """Yield every weight, rounded to the type that ZeRO-3 may hold it in."""
+    for name, parameter in sorted(backbone.model.named_parameters(), key=lambda named: named[0]):
+        with gathered([parameter]):
+            yield name, parameter.detach().to(torch.bfloat16)
+
+
+def _digests(shown: CalibrationSet) -> list[str]:
+    """Return checksums of the samples of all processes, in the order of the draw."""
+    mine = shown.digests()
+    if not _together():
+        return mine
+    everyones: list[list[str]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(everyones, mine)
+    longest = max(map(len, everyones))
+    return [part[place] for place in range(longest) for part in everyones if place < len(part)]
+
+
+def _everywhere(found: bool) -> bool:
+    """Whether it is so in every process."""
+    if not _together():
+        return found
+    everyones: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyones, found)
+    return all(everyones)
+
+
+def _together() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _beforehand(changed: tuple[str, ...] | None) -> str:
+    stale = f" (what is kept was prepared with other {' and '.join(changed)})" if changed else ""
+    return (
+        "adapter.type: corda decomposes whole weights, which ZeRO-3 splits, and nothing is kept "
+        f"for this recipe{stale}: run `vlft train RECIPE --prepare-only` with the same values on "
+        "one process first, below the same VLFT_CACHE"
+    )
