@@ -27,6 +27,33 @@ HOSTS = (
 )
 """One host for each way to read a tower."""
 
+QUERIES = ("layer_id", "hidden", "static", "last_only")
+
+
+def logits_of(backbone: Backbone, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    with torch.no_grad():
+        return backbone.model(**inputs).logits
+
+
+def texts(inputs: dict[str, torch.Tensor], *rows: int) -> dict[str, torch.Tensor]:
+    """Inputs without images, of some rows."""
+    chosen = list(rows) or slice(None)
+    return {name: inputs[name][chosen] for name in ("input_ids", "attention_mask")}
+
+
+def one(
+    inputs: dict[str, torch.Tensor], row: int, image: int | None = None
+) -> dict[str, torch.Tensor]:
+    """One sample alone, without padding."""
+    length = int(inputs["attention_mask"][row].sum())
+    found = {
+        name: inputs[name][row : row + 1, :length]
+        for name in ("input_ids", "attention_mask", "prompt_mask")
+    }
+    if image is not None:
+        found["pixel_values"] = inputs["pixel_values"][image : image + 1]
+    return found
+
 
 def section_of(name: str, **options: Any) -> DehvfAdapter:
     pooled = {"num_patches": 16} if "qwen" in name else {}
