@@ -47,18 +47,40 @@ class Counted(NamedTuple):
     mask: Bool[Tensor, "batch tokens"] | None = None
 
 
+class Note(NamedTuple):
+    """What was measured for a layer.
+
+    Attributes:
+        mode: As of its adapter.
+        r: Rank of its LoRA.
+        tokens: Calibration tokens that it saw.
+        calls: Calls with any.
+        width: Of its input.
+        effective_rank: Of its input's second moment: its width where all directions carry equally.
+        damping: What was added to that moment, as a share of its mean.
+    """
+
+    mode: str
+    r: int
+    tokens: int
+    calls: int
+    width: int
+    effective_rank: float
+    damping: float
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What preparation found.
 
     Attributes:
         start: Factors of the layers that were prepared; any other starts plainly.
-        notes: What was measured for each of these layers, as plain values.
+        notes: What was measured for each of these layers.
         unseen: Layers that calibration data did not reach.
     """
 
     start: Start
-    notes: Mapping[str, Mapping[str, int | float | str]] = field(default_factory=dict)
+    notes: Mapping[str, Note] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
 
 

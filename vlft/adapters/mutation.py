@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict
-from peft.tuners.lora import LoraLayer
 from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -97,10 +96,8 @@ def put_in(model: PeftModel, start: Start) -> None:
         start: The step-0 factors; layers that it does not name stay as they are.
     """
     for path, pair in start.items():
-        layer = model.get_submodule(f"{PREFIX}{path}")
-        assert isinstance(layer, LoraLayer)
-        layer.lora_A["default"].weight.copy_(pair.a)  # pyrefly: ignore[missing-attribute]
-        layer.lora_B["default"].weight.copy_(pair.b)  # pyrefly: ignore[missing-attribute]
+        for part, factor in (("lora_A", pair.a), ("lora_B", pair.b)):
+            model.get_parameter(f"{PREFIX}{path}.{part}.default.weight").copy_(factor)
 
 
 def save_initial(model: PeftModel, folder: Path) -> None:
@@ -130,12 +127,10 @@ def read_initial(folder: Path) -> Start:
     config = LoraConfig.from_pretrained(str(folder / FOLDER))
     assert isinstance(config, LoraConfig)
     state = load_file(path)
-    ends = (".lora_A.weight", ".lora_B.weight")
-    paths = [
-        name.removeprefix(PREFIX).removesuffix(ends[0]) for name in state if name.endswith(ends[0])
-    ]
+    a, b = ".lora_A.weight", ".lora_B.weight"
+    paths = [name.removeprefix(PREFIX).removesuffix(a) for name in state if name.endswith(a)]
     return {
-        path: Pair(*(state[f"{PREFIX}{path}{end}"] for end in ends), scale_of(config, path))
+        path: Pair(state[f"{PREFIX}{path}{a}"], state[f"{PREFIX}{path}{b}"], scale_of(config, path))
         for path in paths
     }
 
@@ -143,8 +138,8 @@ def read_initial(folder: Path) -> Start:
 def scale_of(config: LoraConfig, path: str) -> float:
     """Return what a LoRA multiplies ``B A`` by at a layer."""
     ranks, alphas = (config.rank_pattern or {}), (config.alpha_pattern or {})
-    r = ranks.get(get_pattern_key(ranks.keys(), path), config.r)
-    alpha = alphas.get(get_pattern_key(alphas.keys(), path), config.lora_alpha)
+    r = ranks.get(get_pattern_key([*ranks], path), config.r)
+    alpha = alphas.get(get_pattern_key([*alphas], path), config.lora_alpha)
     return alpha / (r**0.5 if config.use_rslora else r)
 
 

@@ -21,6 +21,7 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
     recipe = rooted(loaded.recipe)
     validate(recipe)
 
+    from peft import PeftModel
     from transformers import set_seed
 
     from vlft import hub
@@ -78,6 +79,7 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
             backbone, recipe.adapter, recipe.towers, plain_init=resume_from is not None
         )
         if found is not None:
+            assert isinstance(backbone.model, PeftModel)
             mutation.put_in(backbone.model, found.start)
         say(tower_table(backbone))
         if is_main:

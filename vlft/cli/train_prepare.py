@@ -100,14 +100,14 @@ def warn(found: Prepared, *, samples: int) -> None:
             CalibrationWarning,
             stacklevel=2,
         )
-    few = {path: one for path, one in found.notes.items() if one["tokens"] < one["width"]}
+    few = {path: note for path, note in found.notes.items() if note.tokens < note.width}
     if few:
-        path, least = min(few.items(), key=lambda item: item[1]["tokens"] / item[1]["width"])
-        enough = -(-samples * int(least["width"]) // int(least["tokens"]))
+        path, least = min(few.items(), key=lambda item: item[1].tokens / item[1].width)
+        enough = -(-samples * least.width // least.tokens)
         warnings.warn(
             f"adapter.calibration.samples: {len(few)} layers saw fewer tokens than their inputs "
-            f"are wide, so that damping stands for what was not seen ({path}: {least['tokens']} "
-            f"tokens for a width of {least['width']}, effective rank {least['effective_rank']}): "
+            f"are wide, so that damping stands for what was not seen ({path}: {least.tokens} "
+            f"tokens for a width of {least.width}, effective rank {least.effective_rank:.1f}): "
             f"use {enough} samples or more",
             CalibrationWarning,
             stacklevel=2,

@@ -15,13 +15,14 @@ from typing import TypeAlias
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from vlft.adapters.base import Pair, Prepared
+from vlft.adapters.base import Note, Pair, Prepared
 from vlft.disk import replace_file, tell_full_disk
 
 Key: TypeAlias = Mapping[str, str]
 """Checksums by part: ``weights``, ``data``, ``settings``."""
 
-ENDS = (".a", ".b")
+A, B = ".a", ".b"
+"""Ends of the names of tensors, after the path of their layer."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ class PreparedStore:
         said = json.loads(header["prepared"])
         tensors = load_file(path)
         start = {
-            layer: Pair(*(tensors[f"{layer}{end}"] for end in ENDS), scale)
+            layer: Pair(tensors[f"{layer}{A}"], tensors[f"{layer}{B}"], scale)
             for layer, scale in said["scales"].items()
         }
-        return Prepared(start, said["notes"], tuple(said["unseen"]))
+        notes = {layer: Note(**note) for layer, note in said["notes"].items()}
+        return Prepared(start, notes, tuple(said["unseen"]))
 
     def save(self, key: Key, prepared: Prepared) -> Path:
         """Write a preparation; return its file.
@@ -60,14 +62,11 @@ class PreparedStore:
             RunDirectoryError: The disk is full.
         """
         path = self.path(key)
-        tensors = {
-            f"{layer}{end}": factor.detach().cpu().contiguous()
-            for layer, pair in prepared.start.items()
-            for end, factor in zip(ENDS, pair[:2], strict=True)
-        }
+        tensors = {f"{layer}{A}": pair.a for layer, pair in prepared.start.items()}
+        tensors |= {f"{layer}{B}": pair.b for layer, pair in prepared.start.items()}
         said = {
             "scales": {layer: pair.scale for layer, pair in prepared.start.items()},
-            "notes": {layer: dict(note) for layer, note in prepared.notes.items()},
+            "notes": {layer: note._asdict() for layer, note in prepared.notes.items()},
             "unseen": prepared.unseen,
         }
         header = {"format": "pt", "key": json.dumps(dict(key)), "prepared": json.dumps(said)}

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from vlft.adapters.base import Counted, Pair, Prepared
+from vlft.adapters.base import Counted, Note, Pair, Prepared
 from vlft.adapters.corda.covariance import Covariance, gather, groups, shape_of, summed
 from vlft.adapters.corda.decompose import Factors, decomposed
 from vlft.adapters.corda.plan import Layer, plan
@@ -48,7 +48,7 @@ def prepare(
     modules = resolve_modules(backbone, section)
     layers = plan(section, modules, backbone)
     start: dict[str, Pair] = {}
-    notes: dict[str, dict[str, int | float | str]] = {}
+    notes: dict[str, Note] = {}
     for index, shown in enumerate(batches):
         paths = [path for path in modules if layers[path].calibration == index]
         if not paths:
@@ -123,16 +123,16 @@ def _factors(
     return {path: factors for part in everyones for path, factors in part.items()}
 
 
-def _note(layer: Layer, covariance: Covariance, factors: Factors) -> dict[str, int | float | str]:
-    return {
-        "mode": layer.wanted.mode,
-        "r": layer.r,
-        "tokens": covariance.tokens,
-        "calls": covariance.calls,
-        "width": factors.a.shape[1],
-        "effective_rank": round(factors.effective_rank, 2),
-        "damping": factors.damping,
-    }
+def _note(layer: Layer, covariance: Covariance, factors: Factors) -> Note:
+    return Note(
+        mode=layer.wanted.mode,
+        r=layer.r,
+        tokens=covariance.tokens,
+        calls=covariance.calls,
+        width=factors.a.shape[1],
+        effective_rank=factors.effective_rank,
+        damping=factors.damping,
+    )
 
 
 def _home(model: nn.Module, paths: list[str], dtype: torch.dtype) -> torch.device | None:
