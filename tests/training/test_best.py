@@ -38,6 +38,11 @@ BESTS = {
         "training.learning_rate=3",
         "training.max_steps=3",
     ),
+    "corda": (
+        "adapter={type: corda, mode: ipm, sites: [vision.attention, language.attention], r: 4}",
+        "training.learning_rate=3",
+        "training.max_steps=3",
+    ),
     "tower": (
         "adapter.sites=[language.attention]",
         "towers={vision: {train: full}}",

@@ -204,6 +204,7 @@ FIRST_STAGES = {
         "towers={projector: {train: full}, vision: {train: full}}",
     ),
     "pissa": ("adapter.init_lora_weights=pissa",),
+    "corda": ("adapter={type: corda, mode: ipm, sites: [language.mlp], r: 4}",),
 }
 
 

@@ -76,7 +76,7 @@ def calibration_set(
     none = torch.empty(0, dtype=torch.long)
     return CalibrationSet(
         samples=samples,
-        indices=tuple(_drawn(samples, count, seed)[rank::world_size]),
+        indices=tuple(sorted(_drawn(samples, count, seed))[rank::world_size]),
         positions=positions,
         collate=collate,
         image_ids=image_token_ids(backbone.processor) if is_text else none,
