@@ -25,9 +25,7 @@ import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from vlft.adapters import apply_adapter
-from vlft.adapters.parts import base_model
 from vlft.backbones.families import LLAVA
-from vlft.backbones.given_features import take_features
 from vlft.data.vision_features import vision_features
 from vlft.objectives.language_modeling import LanguageModeling
 from vlft.recipe.adapter import AdapterSection, DehvfAdapter, LoraAdapter
@@ -101,12 +99,9 @@ def side(name: str, section: AdapterSection, size: int, text: int, *, cached: bo
     beside = backbone.images == "beside"
     batch = batch_of(size, text, beside=beside)
     if cached:
-        features = vision_features(backbone)
-        with torch.no_grad():
-            rows = features.read({"pixel_values": batch.pop("pixel_values")})
+        features = vision_features(backbone, torch.device("cpu"))
+        rows = torch.cat(features.read([{"pixel_values": batch.pop("pixel_values")}]))
         batch["visual_features"] = rows.half()  # as the store keeps them
-        if not beside:
-            take_features(base_model(backbone.model))
     model = backbone.model.train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)

@@ -28,7 +28,8 @@ from vlft.adapters import apply_adapter
 from vlft.adapters.dehvf.features import group_states
 from vlft.adapters.dehvf.inspection import fusion_weights
 from vlft.backbones.families import LLAVA
-from vlft.backbones.given_features import llava_features, take_features
+from vlft.backbones.frozen_generative import GENERATIVE
+from vlft.backbones.frozen_tower import take_features
 from vlft.disk import replace_file
 from vlft.recipe.adapter import AdapterSection, DehvfAdapter, LoraAdapter
 from vlft.types import Backbone
@@ -66,7 +67,7 @@ class Shown(NamedTuple):
 def features_of(images: UInt8[Tensor, "images 3 height width"]) -> Features:
     """Return what a cache of features would keep of images: for DEHVF, and for LLaVA."""
     adapted = _adapted("layer_id")
-    reads = group_states(adapted)[-1], llava_features(start())[-1]
+    reads = group_states(adapted)[-1], GENERATIVE["llava"](start()).read
     with torch.no_grad():
         parts = [
             [read({"pixel_values": seen(part)}) for part in images.split(1000)] for read in reads
@@ -164,7 +165,7 @@ def _adapted(arm: Arm) -> Any:
     model: Any = apply_adapter(backbone, _section(arm), {}).model
     if arm == "tokens":
         host = model.get_base_model()
-        take_features(host)
+        take_features(host, GENERATIVE["llava"](host))
         host.model.multi_modal_projector.requires_grad_(True)  # it never met tower or language
     return model
 

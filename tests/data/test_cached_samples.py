@@ -1,7 +1,9 @@
 """Features from disk: each image is prepared and seen by the tower once, whatever starts again."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 import torch
@@ -9,9 +11,10 @@ from PIL import Image
 from torch import nn
 
 from vlft.adapters import apply_adapter
-from vlft.data import cached_samples, feature_store, images, pipeline
+from vlft.data import feature_store, fill_features, images, pipeline
 from vlft.data.cached_samples import CachedSamples, cached
 from vlft.data.feature_store import FeatureStore
+from vlft.data.fill_features import ALONE, Processes
 from vlft.data.known_images import KnownImages
 from vlft.data.vision_features import vision_features
 from vlft.errors import DataError
@@ -19,6 +22,7 @@ from vlft.recipe.adapter import DehvfAdapter, LoraAdapter
 from vlft.recipe.data import DataSection, Messages, Mixture
 
 CPU = torch.device("cpu")
+SECOND = Processes(1, 2)
 DEHVF = DehvfAdapter(type="dehvf", groups=2, r=4, num_learned=4, max_images=2)
 LORA = LoraAdapter(type="lora", sites=("language.attention",))
 
@@ -57,11 +61,11 @@ def backbone(request, host):
 def open_cached(backbone, section):
     """Open the records with features from disk; gives what was said, too."""
 
-    def make(*, computes=True, **options):
+    def make(*, processes=ALONE, **options):
         samples = pipeline.open_samples(backbone, DataSection(**options), section, None)
         said = []
         found = cached(
-            samples, vision_features(backbone), device=CPU, say=said.append, computes=computes
+            samples, vision_features(backbone, CPU), say=said.append, processes=processes
         )
         return found, said
 
@@ -87,9 +91,9 @@ def work(backbone, monkeypatch):
     monkeypatch.setattr(
         images, "_upright_rgb", counted("decoded", images._upright_rgb, lambda *a: 1)
     )
-    compute = cached_samples._Filling.flush
+    compute = fill_features._Waiting.flush
     monkeypatch.setattr(
-        cached_samples._Filling,
+        fill_features._Waiting,
         "flush",
         counted("seen", compute, lambda self: len(self._waiting)),
     )
@@ -120,8 +124,8 @@ def test_the_second_start_prepares_no_image_and_gives_equal_samples(
     second, said = open_cached(max_length=max_length)
     assert said == [f"vision features: 3 images, all in {second.folder}"]
     assert (work["decoded"], work["seen"]) == (0, 0)
-    assert work["prepared"] <= 10  # gray ones, which tell how the processor splits a batch
-    others, _ = open_cached(computes=False, max_length=max_length)
+    assert work["prepared"] <= 12  # gray ones, which tell how the processor splits a batch
+    others, _ = open_cached(processes=SECOND, max_length=max_length)
     assert len(first) == len(second) == len(others) == 6
     for index in range(6):
         equal(first[index], second[index])
@@ -178,16 +182,52 @@ def test_the_filling_shows_how_far_it_is_and_others_are_silent(cache, open_cache
     shown = capsys.readouterr().err
     assert "vision features" in shown
     assert "6/6" in shown
-    open_cached(computes=False)
+    open_cached(processes=SECOND)
     assert capsys.readouterr().err == ""
 
 
 def test_a_process_that_does_not_find_the_features_says_which_and_where(cache, open_cached):
     with pytest.raises(
         DataError,
-        match=r"record line 1: the features of image 1 are not in .*vision_features.* VLFT_CACHE",
+        match=r"record line \d: the features of image 1 are not in .*vision_features.* VLFT_CACHE",
     ):
-        open_cached(computes=False)
+        open_cached(processes=SECOND)
+
+
+def test_processes_share_the_work_and_end_with_the_same_samples(
+    cache, host, write_image, write_jsonl
+):
+    """Each image is computed by one of them, also where several records show it."""
+    for number in range(8):
+        write_image(f"{number}.png", color=(20 * number, 10, 200))
+    turns = [{"role": "user", "content": "<image>what?"}, {"role": "assistant", "content": "red"}]
+    rows = [{"messages": turns, "images": [f"{number % 8}.png"]} for number in range(24)]
+    shared = Messages(type="messages", path=str(write_jsonl(rows, "shared.jsonl")))
+    barrier = Barrier(2)
+    said, computed = [], [0, 0]
+
+    def run(number):
+        backbone = apply_adapter(host("tiny_llava"), LORA, {})
+        features = vision_features(backbone, CPU)
+        read = features.read
+
+        def counted(images):
+            computed[number] += len(images)
+            return read(images)
+
+        object.__setattr__(features, "read", counted)
+        samples = pipeline.open_samples(backbone, DataSection(), shared, None)
+        processes = Processes(number, 2, barrier.wait)
+        return cached(samples, features, say=said.append, processes=processes)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(run, range(2))
+    assert computed[0] + computed[1] == 8
+    assert min(computed) > 0
+    assert len(said) == 1
+    assert len(one) == len(other) == 24
+    for index in range(24):
+        equal(one[index], other[index])
 
 
 def test_features_that_are_deleted_while_a_run_reads_them_are_told(cache, open_cached):
@@ -201,7 +241,7 @@ def test_a_mixture_fills_one_store(cache, backbone, section, work):
     mixture = Mixture(type="mixture", datasets=[section, section.model_copy(update={"limit": 2})])
     samples = pipeline.open_samples(backbone, DataSection(), mixture, None)
     said = []
-    found = cached(samples, vision_features(backbone), device=CPU, say=said.append)
+    found = cached(samples, vision_features(backbone, CPU), say=said.append)
     assert len(found) == 8
     assert work["seen"] == 3
     assert "2 images, all in" in said[1]
@@ -231,8 +271,10 @@ def test_features_are_those_of_evaluation_mode_and_modes_come_back(cache, host, 
         backbone.model.train(training)
         tower.encoder.layers[0].eval()  # a mode of its own
         samples = pipeline.open_samples(backbone, DataSection(), section, None)
-        features = replace(vision_features(backbone), kind={"training": training})
-        made = CachedSamples(samples, features, device=CPU, say=lambda text: None)
+        features = vision_features(backbone, CPU)
+        frozen = replace(features.frozen, kind={"training": training})
+        features = replace(features, frozen=frozen)
+        made = CachedSamples(samples, features, say=lambda text: None)
         found.append(made[3].image_inputs["visual_features"])
         assert [block.training for block in tower.encoder.layers] == [False, training]
     assert torch.equal(*found)
@@ -241,7 +283,7 @@ def test_features_are_those_of_evaluation_mode_and_modes_come_back(cache, host, 
 def test_what_is_remembered_survives_a_kill_and_two_writers(tmp_path):
     one, two = (FeatureStore(tmp_path, (1,)) for _ in range(2))
     for store, name in ((one, "a"), (two, "b")):
-        store.append([name], torch.ones(1, 1))
+        store.append({name: torch.ones(1, 1)})
         store.remember({f"file-{name}": feature_store.Seen(name, 4, 3)})
     again = FeatureStore(tmp_path, (1,))
     assert again.seen("file-a") == feature_store.Seen("a", 4, 3)
@@ -259,7 +301,7 @@ def test_what_is_remembered_survives_a_kill_and_two_writers(tmp_path):
 
 def test_drawn_and_stored_images_are_known_by_their_content(conversation, host, tmp_path):
     encode = pipeline.encoder(host("tiny_llava"), DataSection())
-    known = KnownImages(encode, FeatureStore(tmp_path, (1,)))
+    known = KnownImages(encode, FeatureStore(tmp_path, (1,)), None)
     one = known.sources(conversation("a", "b", num_images=2), dataset="d")
     other = known.sources(conversation("x", "y", num_images=1, size=(50, 50)), dataset="d")
     assert one[0] == one[1]  # two draws of one picture

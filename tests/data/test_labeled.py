@@ -101,7 +101,7 @@ def test_a_batch_has_pixels_and_rows_of_the_head(folder, vit):
     assert batch["labels"].tolist() == [2, 2, 1, 1, 0, 0]
     assert batch["pixel_values"].shape == (6, 3, 48, 48)
     alone = encode(records[4], dataset="d")
-    assert torch.equal(alone.pixel_values, batch["pixel_values"][4])
+    assert torch.equal(alone.image_inputs["pixel_values"][0], batch["pixel_values"][4])
     assert batch["num_images"] == 6
 
 

@@ -1,6 +1,8 @@
 """open_clip's own tokenizer and preprocessing, called as processors of transformers are."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +79,12 @@ class OpenClipImages:
         side = settings.size
         height, width = (side, side) if isinstance(side, int) else side
         self.size = {"height": height, "width": width}
+        self._settings = asdict(settings)
         self._transform: Any = image_transform_v2(settings, is_train=False)
+
+    def to_json_string(self) -> str:
+        """Return all settings, as image processors of transformers do."""
+        return json.dumps(self._settings, sort_keys=True, default=str)
 
     def __call__(
         self, images: Sequence[Image], *, return_tensors: str

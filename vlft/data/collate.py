@@ -18,7 +18,8 @@ from vlft.data.encode_pair import EncodedPair
 from vlft.data.process import is_processor, process
 from vlft.types import Batch
 
-_BLANK_SIDE = 28  # pixels; small, so that hosts whose token count follows the size give few tokens
+BLANK_SIDE = 28
+"""Pixels; small, so that hosts whose token count follows the size give few tokens."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Blank:
 
 def blank_image(processor: Any, host: HostImages | None = None) -> Blank:
     """Encode a gray image with a host's processor, in as few tokens as the host allows."""
-    image = Image.new("RGB", (_BLANK_SIDE, _BLANK_SIDE), (127, 127, 127))
+    image = Image.new("RGB", (BLANK_SIDE, BLANK_SIDE), (127, 127, 127))
     text = processor.image_token
     settings = {} if host is None else host.fewest(processor)
     encoding = process(
@@ -56,7 +57,7 @@ def blank_image(processor: Any, host: HostImages | None = None) -> Blank:
 
 def blank_beside(processor: Any, host: HostImages | None = None) -> Blank:
     """Encode a gray image that leaves no token in the sequence."""
-    image = Image.new("RGB", (_BLANK_SIDE, _BLANK_SIDE), (127, 127, 127))
+    image = Image.new("RGB", (BLANK_SIDE, BLANK_SIDE), (127, 127, 127))
     settings = {} if host is None else host.fewest(processor)
     none = torch.empty(0, dtype=torch.long)
     return Blank(
@@ -149,7 +150,7 @@ class ConversationCollator:
             "input_ids": self._pad(input_ids, self.pad_token_id, length),
             "attention_mask": self._pad(seen, 0, length),
             **{key: self._pad(values, 0, length) for key, values in token_inputs.items()},
-            **_joined(image_inputs),
+            **joined(image_inputs),
             **(self._beside(samples, labels, length) if self.beside else {}),
             "logits_to_keep": kept.positions,
             "targets": kept.targets,
@@ -236,7 +237,7 @@ class PairCollator:
         input_ids = [sample.input_ids for sample in samples]
         return {
             **self.texts(input_ids),
-            **_joined([sample.image_inputs for sample in samples]),
+            **joined([sample.image_inputs for sample in samples]),
             "record_ids": [sample.record_id for sample in samples],
             "num_images": len(samples),
             "num_tokens": sum(map(len, input_ids)),
@@ -258,7 +259,7 @@ def _padded(
     return batch
 
 
-def _joined(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+def joined(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Concatenate image tensors along their first axis.
 
     Hosts that cut images into tiles give a different number per sample; the smaller tensors are

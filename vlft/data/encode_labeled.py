@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from vlft.data.collate import joined
 from vlft.data.images import MAX_PIXELS, open_image
 from vlft.data.records import Labeled
 from vlft.errors import RecordError, unknown
@@ -21,13 +21,13 @@ class EncodedLabeled:
     Attributes:
         dataset: Name of the data set.
         record_id: Id of the record.
-        pixel_values: The image as the host's image processor gives it.
+        image_inputs: The image tensors, with a first axis of one image.
         label: Row of the head that the image belongs to.
     """
 
     dataset: str
     record_id: str
-    pixel_values: Float[Tensor, "channels height width"]
+    image_inputs: dict[str, Tensor]
     label: int
 
 
@@ -68,8 +68,8 @@ class LabeledEncoder:
         ]
         pixels = self.processor(images, return_tensors="pt")["pixel_values"]
         return [
-            EncodedLabeled(dataset, record.id, pixels[index], rows[index])
-            for index, record in enumerate(records)
+            EncodedLabeled(dataset, record.id, {"pixel_values": pixels[row : row + 1]}, label)
+            for row, (record, label) in enumerate(zip(records, rows, strict=True))
         ]
 
     def _row(self, record: Labeled, dataset: str) -> int:
@@ -90,7 +90,7 @@ def collate_labeled(samples: Sequence[EncodedLabeled]) -> Batch:
     number of images of an optimizer step.
     """
     return {
-        "pixel_values": torch.stack([sample.pixel_values for sample in samples]),
+        **joined([sample.image_inputs for sample in samples]),
         "labels": torch.tensor([sample.label for sample in samples]),
         "record_ids": [sample.record_id for sample in samples],
         "num_images": len(samples),

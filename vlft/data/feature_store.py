@@ -1,12 +1,12 @@
 """Rows of features on disk by the hash of what they were made of, read through the file's pages.
 
     rows.bin     the rows, one after the other
-    index        one line per row: the hash
-    sources      one line per image: the hash of its file and preparation, that of its row, width
+    index        one line per image: the hash, and how many rows it has
+    sources      one line per image: the hash of its file and preparation, that of its rows, width
                  and height
 
-A row counts when its line is complete, and the line is written after the row: a kill loses the rows
-of one append at most. An image is found by its source without being prepared again.
+Rows count when their line is complete, and the line is written after them: a kill loses the rows of
+one append at most. An image is found by its source without being prepared again.
 """
 
 import os
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from filelock import FileLock
+from jaxtyping import Shaped
 from torch import Tensor
 
 from vlft.disk import free_bytes, tell_full_disk
@@ -32,8 +33,8 @@ class Seen(NamedTuple):
     """An image that was prepared before.
 
     Attributes:
-        key: Of its row.
-        width: In pixels, as the processor got it.
+        key: Of its rows.
+        width: In pixels, as the processor got it; 1 where nothing follows from it.
         height: The same.
     """
 
@@ -42,8 +43,13 @@ class Seen(NamedTuple):
     height: int
 
 
+class _Place(NamedTuple):
+    start: int
+    count: int
+
+
 class FeatureStore:
-    """Features of one kind, in float16.
+    """Features of one kind, in float16: one row or several for each image.
 
     Args:
         folder: Of this kind alone; made when missing.
@@ -55,7 +61,8 @@ class FeatureStore:
         self.folder = folder
         self.shape = tuple(shape)
         self.row_bytes = 2 * int(np.prod(self.shape))
-        self._place: dict[str, int] = {}
+        self._place: dict[str, _Place] = {}
+        self._num_rows = 0
         self._seen: dict[str, Seen] = {}
         self._mapped: np.memmap | None = None
         self.reload()
@@ -72,8 +79,10 @@ class FeatureStore:
     def __contains__(self, key: str) -> bool:
         return key in self._place
 
-    def __len__(self) -> int:
-        return len(self._place)
+    @property
+    def num_rows(self) -> int:
+        """How many rows are there."""
+        return self._num_rows
 
     @property
     def has_sources(self) -> bool:
@@ -84,38 +93,43 @@ class FeatureStore:
         """Return what is known of an image; None: nothing."""
         return self._seen.get(source)
 
-    def require_room(self, count: int) -> None:
-        """Refuse so many further rows where they do not fit.
+    def require_room(self, count: int, *, rows: int) -> None:
+        """Refuse so many further images where their rows do not fit.
 
         Raises:
             DataError: The disk has no room for them.
         """
-        needed, free = count * self.row_bytes, free_bytes(self.folder)
-        if count and needed + MARGIN > free:
+        needed, free = rows * self.row_bytes, free_bytes(self.folder)
+        if rows and needed + MARGIN > free:
             raise DataError(
                 f"data.cache_vision_features: {count:,} images take {needed / 1e9:.1f} GB in "
                 f"{self.folder}, and {free / 1e9:.1f} GB are free: make room, name another folder "
                 "with the variable VLFT_CACHE, or leave the cache off"
             )
 
-    def append(self, keys: Sequence[str], rows: Tensor) -> None:
-        """Add rows, also while another run adds to the same file; what is there by then is kept.
+    def append(self, images: Mapping[str, Shaped[Tensor, "rows *shape"]]) -> None:
+        """Add images' rows, also while another run adds to the same file; what is there is kept.
+
+        Args:
+            images: Rows by their key, of any floating type.
 
         Raises:
+            DataError: A value is too large for float16.
             RunDirectoryError: The disk is full.
         """
-        assert rows.shape[1:] == self.shape, f"rows of {tuple(rows.shape[1:])}, not {self.shape}"
+        wrong = [rows.shape for rows in images.values() if rows.shape[1:] != self.shape]
+        assert not wrong, f"rows of {wrong[0]}, not {self.shape}"
         with FileLock(self.folder / LOCK), tell_full_disk(self.folder, what="vision features"):
             if _size(self.folder / INDEX) != self._index_bytes:
                 self._read_index()
-            new = [at for at, key in enumerate(keys) if key not in self._place]
-            added = rows.detach()[new].to("cpu", torch.float16).contiguous()
-            kept = len(self._place)
-            names = "".join(f"{keys[at]}\n" for at in new)
-            _write_at(self.folder / ROWS, kept * self.row_bytes, added.numpy().tobytes())
+            added = {key: _stored(rows) for key, rows in images.items() if key not in self._place}
+            names = "".join(f"{key} {len(rows)}\n" for key, rows in added.items())
+            content = b"".join(rows.tobytes() for rows in added.values())
+            _write_at(self.folder / ROWS, self._num_rows * self.row_bytes, content)
             _write_at(self.folder / INDEX, self._index_bytes, names.encode())
             self._index_bytes += len(names)
-            self._place |= {keys[at]: kept + number for number, at in enumerate(new)}
+            for key, rows in added.items():
+                self._put(key, len(rows))
             self._mapped = None
 
     def remember(self, images: Mapping[str, Seen]) -> None:
@@ -134,15 +148,15 @@ class FeatureStore:
             self._source_bytes += len(text)
             self._seen |= new
 
-    def rows(self, keys: Sequence[str]) -> Tensor:
-        """Return rows [len(keys), *shape], read from the file's pages.
+    def rows(self, keys: Sequence[str]) -> Shaped[Tensor, "rows *shape"]:
+        """Return the rows of images, one after the other, read from the file's pages.
 
         Raises:
             DataError: The rows are there no longer.
         """
         places = [self._place[key] for key in keys]
         if self._mapped is None:
-            shape = (len(self._place), *self.shape)
+            shape = (self._num_rows, *self.shape)
             try:
                 self._mapped = np.memmap(
                     self.folder / ROWS, dtype=np.float16, mode="r", shape=shape
@@ -153,13 +167,23 @@ class FeatureStore:
                     "off while a run reads them: start it again (with --resume), which computes "
                     "what is missing"
                 ) from error
-        return torch.from_numpy(np.ascontiguousarray(self._mapped[places]))
+        parts = [self._mapped[start : start + count] for start, count in places]
+        return torch.from_numpy(np.concatenate(parts))
+
+    def _put(self, key: str, count: int) -> None:
+        self._place[key] = _Place(self._num_rows, count)
+        self._num_rows += count
 
     def _read_index(self) -> None:
         lines, _ = _lines(self.folder / INDEX)
         size = _size(self.folder / ROWS) // self.row_bytes
-        self._place = {key: place for place, key in enumerate(lines[:size])}
-        self._index_bytes = sum(len(key) + 1 for key in self._place)
+        self._place, self._num_rows, self._index_bytes = {}, 0, 0
+        for line in lines:
+            key, count = line.split(" ")
+            if self._num_rows + int(count) > size:  # cut off
+                break
+            self._put(key, int(count))
+            self._index_bytes += len(line) + 1
         self._mapped = None
 
     def _read_sources(self) -> None:
@@ -176,6 +200,21 @@ def _lines(path: Path) -> tuple[list[str], int]:
     text = path.read_text() if path.is_file() else ""
     complete = text[: text.rfind("\n") + 1]
     return complete.splitlines(), len(complete)
+
+
+def _stored(rows: Tensor) -> np.ndarray:
+    """Return rows as they are kept.
+
+    Raises:
+        DataError: A value is too large for that.
+    """
+    stored = rows.detach().to("cpu", torch.float16).contiguous()
+    if not stored.isfinite().all():
+        raise DataError(
+            "data.cache_vision_features: the tower gives values that float16 does not hold "
+            f"(up to {rows.abs().max():.3g}): leave the cache off"
+        )
+    return stored.numpy()
 
 
 def _size(path: Path) -> int:

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from vlft.types import Batch, Losses, Outputs
+from vlft.types import BATCH_KEYS, Batch, Losses, Outputs
 
 
 class Classification:
@@ -25,7 +25,8 @@ class Classification:
         Swin takes pixels in the storage type of its weights only; other encoders cast them.
         """
         stored = next(weight.dtype for weight in model.parameters() if weight.is_floating_point())
-        return {"logits": model(pixel_values=batch["pixel_values"].to(stored)).logits}
+        inputs = {name: value.to(stored) for name, value in batch.items() if name not in BATCH_KEYS}
+        return {"logits": model(**inputs).logits}
 
     def loss(self, outputs: Outputs, batch: Batch, num_items: Tensor | int | None) -> Losses:
         """Return ``classification``: the sum over images divided by ``num_items``.

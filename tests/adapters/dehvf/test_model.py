@@ -213,9 +213,11 @@ def test_cached_states_are_those_of_the_tower_and_must_fit(adapted, inputs):
     from vlft.adapters.dehvf.features import group_states
 
     backbone = adapted()
-    _, shape, _, read = group_states(backbone.model)
+    _, _, read = group_states(backbone.model)
     with torch.no_grad():
         features = read({"pixel_values": inputs["pixel_values"]})
+    config = backbone.model.peft_config["default"]
+    shape = (len(config.used_groups), 1 + config.num_patches, config.vision_width)
     assert features.shape == (2, *shape)
     given = {name: value for name, value in inputs.items() if name != "pixel_values"}
     cached = logits_of(backbone, {**given, "visual_features": features})

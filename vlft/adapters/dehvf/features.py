@@ -18,18 +18,17 @@ def is_dehvf(model: nn.Module) -> TypeGuard[PeftModel]:
 
 def group_states(
     model: PeftModel,
-) -> tuple[nn.Module, tuple[int, ...], dict[str, Any], Callable[[dict[str, Tensor]], Tensor]]:
-    """Return the tower, the shape of an image's states, their kind, and how to read them.
+) -> tuple[nn.Module, dict[str, Any], Callable[[dict[str, Tensor]], Tensor]]:
+    """Return the tower, the kind of an image's states, and how to read them.
 
     The summary of each group stands before its patches, as ``visual_features`` holds them.
     """
     host: Any = model.get_base_model()
     config: Any = model.peft_config["default"]
     tower = host.get_submodule(config.vision_tower)
-    shape = (len(config.used_groups), 1 + config.num_patches, config.vision_width)
 
     def read(images: dict[str, Tensor]) -> Tensor:
         states = vision_states(host, config, images, torch.float32)
         return torch.cat([states.summaries[:, :, None], states.patches], dim=2)
 
-    return tower, shape, {"groups": config.used_groups, "patches": config.num_patches}, read
+    return tower, {"groups": config.used_groups, "patches": config.num_patches}, read

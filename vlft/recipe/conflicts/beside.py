@@ -41,10 +41,10 @@ def cached_features(recipe: Recipe) -> Iterator[Conflict]:
     if not recipe.data.cache_vision_features:
         return
     host, adapter = recipe.backbone, recipe.adapter
-    if not {"vision", "language"} <= {*host.tower_names}:
+    if "vision" not in host.tower_names:
         yield Conflict(
             "data.cache_vision_features",
-            f"host type {host.type} has no vision tower beside a language model: leave it off",
+            f"host type {host.type} has no vision tower: leave it off",
         )
         return
     if isinstance(adapter, DehvfAdapter) and adapter.vision_adapter_dim:
