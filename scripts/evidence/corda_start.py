@@ -15,10 +15,11 @@ from evidence.lines import STARTS, Found
 from vlft.disk import replace_file
 
 WIDTH, LAYERS = 128, 4
-STEPS, BATCH, RATE, DECAY = 1200, 16, 3e-3, 0.1
-"""Of pre-training; a batch has as many windows of each domain."""
+STEPS, RATE, DECAY = 1200, 3e-3, 0.1
+BATCH: dict[Domain, int] = {"facts": 20, "grammar": 4, "code": 4}
+"""Windows in a batch of pre-training."""
 
-HELD_OUT = 512
+HELD_OUT = 256
 """Windows of a domain that a loss is over."""
 
 
@@ -95,5 +96,5 @@ def _learn(model: Any, seed: int) -> None:
     step_down = descent(list(model.parameters()), rate=RATE, steps=STEPS, decay=DECAY)
     model.train()
     for _ in range(STEPS):
-        windows = torch.cat([text(domain, BATCH, generator) for domain in DOMAINS])
+        windows = torch.cat([text(domain, BATCH[domain], generator) for domain in DOMAINS])
         step_down(next_token_loss(model, windows))

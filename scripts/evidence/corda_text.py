@@ -1,8 +1,9 @@
 """Generated text of the CorDA study: facts, a grammar, and a new task that uses words of both.
 
 Facts are lines of first name, last name, relation, value and a full stop; which value is drawn once
-and has to be known by heart. Sentences agree in number and have words that go together. The new
-task lists six words and asks for their replacements in reverse order.
+and has to be known by heart. Sentences of the grammar agree in number and have words that go
+together. Code nests brackets of six kinds; the kind decides what may stand inside. The new task
+has two new relations, whose values follow from a person's first or last name alone.
 """
 
 from typing import Literal, NamedTuple
@@ -11,13 +12,15 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-Domain = Literal["facts", "grammar"]
-DOMAINS: tuple[Domain, ...] = ("facts", "grammar")
+Domain = Literal["facts", "grammar", "code"]
+DOMAINS: tuple[Domain, ...] = ("facts", "grammar", "code")
 
 WINDOW = 64
 """Tokens of a piece of text."""
 
-START, STOP, TASK, ANSWER = 0, 1, 2, 3
+START, STOP, NEW = 0, 1, 2
+"""``NEW`` and the next are the relations of the new task; no text has them."""
+
 FIRST, LAST, RELATION, VALUE = 4, 36, 68, 72
 """First tokens of 32 first names, 32 last names, 4 relations, and 16 values for each relation."""
 
@@ -25,18 +28,20 @@ DETERMINER, ADJECTIVE, NOUN, VERB, AND = 136, 140, 152, 176, 192
 """First tokens of 4 determiners (2 for each number), 12 adjectives, 12 nouns and 8 verbs in either
 number, and the one that joins clauses."""
 
-VOCABULARY = 193
+OPEN, CLOSE, NAME = 193, 199, 205
+"""Six kinds of brackets; four names for each, and four that may stand anywhere."""
+
+VOCABULARY = 233
 
 PEOPLE, CALIBRATED = 640, 128
 """People that facts are about; what is known of the first ones may be calibrated with, that of the
 others is asked for."""
 
-LISTED = 6
-WORDS = (*range(FIRST, FIRST + 16), *range(NOUN, NOUN + 16))
-"""What the new task lists: of either domain as many."""
+ASKED = 3
+"""Questions in an item of the new task; each is a line like a fact."""
 
-ITEM = 3 + 2 * LISTED
-"""Tokens of an item of the new task: its mark, words, the mark of the answer, answer, full stop."""
+ANSWERED = [5 * number + 4 for number in range(ASKED)]
+"""Where an item has its answers."""
 
 
 class World(NamedTuple):
@@ -48,7 +53,7 @@ class World(NamedTuple):
         adjectives: Three that go with each noun.
         verbs: Three that go with each noun.
         objects: Three nouns that go with each verb.
-        replacements: Of each word, in the new task.
+        derived: Of each first and last name, the value that the new task asks for.
     """
 
     people: Int[Tensor, "people 2"]
@@ -56,7 +61,7 @@ class World(NamedTuple):
     adjectives: Int[Tensor, "nouns 3"]
     verbs: Int[Tensor, "nouns 3"]
     objects: Int[Tensor, "verbs 3"]
-    replacements: Int[Tensor, " words"]
+    derived: Int[Tensor, "2 names"]
 
 
 def world() -> World:
@@ -73,7 +78,7 @@ def world() -> World:
         adjectives=ADJECTIVE + three(12, 12),
         verbs=three(12, 8),
         objects=three(8, 12),
-        replacements=torch.tensor(WORDS)[torch.randperm(len(WORDS), generator=generator)],
+        derived=VALUE + torch.randint(64, (2, 32), generator=generator),
     )
 
 
@@ -90,8 +95,9 @@ def facts(people: Int[Tensor, " facts"], relations: Int[Tensor, " facts"]) -> Te
 def text(domain: Domain, count: int, generator: torch.Generator) -> Int[Tensor, "windows tokens"]:
     """Return windows of a domain's text, each from the beginning of a fact or sentence."""
     starts = torch.full((count, 1), START)
-    if domain == "grammar":
-        rows = [_sentences(generator) for _ in range(count)]
+    if domain != "facts":
+        write = _sentences if domain == "grammar" else _code
+        rows = [write(generator) for _ in range(count)]
         return torch.cat([starts, torch.tensor(rows)], dim=1)
     lines = WINDOW // 5 + 1
     people = torch.randint(PEOPLE, (count * lines,), generator=generator)
@@ -116,23 +122,25 @@ def known() -> Int[Tensor, "facts 5"]:
     return torch.cat([torch.full((len(asked), 1), START), asked[:, :4]], dim=1)
 
 
-def items(count: int, generator: torch.Generator) -> Int[Tensor, "items tokens"]:
-    """Return items of the new task."""
-    listed = torch.randint(len(WORDS), (count, LISTED), generator=generator)
+def items(
+    count: int, generator: torch.Generator, *, held_out: bool = False
+) -> Int[Tensor, "items tokens"]:
+    """Return items of the new task.
 
-    def all_of(token: int) -> Tensor:
-        return torch.full((count, 1), token)
-
-    return torch.cat(
-        [
-            all_of(TASK),
-            torch.tensor(WORDS)[listed],
-            all_of(ANSWER),
-            WORLD.replacements[listed.flip(1)],
-            all_of(STOP),
-        ],
-        dim=1,
-    )
+    Args:
+        count: How many.
+        generator: Draws them.
+        held_out: Ask about a quarter of all pairs of names, which the others leave out.
+    """
+    lines = ASKED * count
+    pairs = torch.cartesian_prod(torch.arange(32), torch.arange(32))
+    pairs = pairs[(pairs.sum(1) % 4 == 0) == held_out]
+    names = pairs[torch.randint(len(pairs), (lines,), generator=generator)]
+    which = torch.randint(2, (lines, 1), generator=generator)
+    values = WORLD.derived[which, names.gather(1, which)]
+    stops = torch.full((lines, 1), STOP)
+    told = torch.cat([names + torch.tensor([FIRST, LAST]), NEW + which, values, stops], dim=1)
+    return torch.cat([torch.full((count, 1), START), told.reshape(count, -1)], dim=1)
 
 
 def _sentences(generator: torch.Generator) -> list[int]:
@@ -155,4 +163,23 @@ def _sentences(generator: torch.Generator) -> list[int]:
         found.append(VERB + 8 * number + verb)
         noun_phrase(int(WORLD.objects[verb, next(draws) % 3]))
         found.append(AND if next(draws) % 3 == 0 else STOP)
+    return found[: WINDOW - 1]
+
+
+def _code(generator: torch.Generator) -> list[int]:
+    """Return nested brackets, six deep at most, that hold names of their kind."""
+    draws = iter(torch.randint(2**20, (4 * WINDOW,), generator=generator).tolist())
+    found: list[int] = []
+    opened: list[int] = []
+    while len(found) < WINDOW:
+        what = next(draws) % 8
+        if not opened or (what < 2 and len(opened) < 6):
+            opened.append(next(draws) % 6)
+            found.append(OPEN + opened[-1])
+        elif what < 4:
+            found.append(CLOSE + opened.pop())
+        elif what == 4:
+            found.append(NAME + 24 + next(draws) % 4)
+        else:
+            found.append(NAME + 4 * opened[-1] + next(draws) % 4)
     return found[: WINDOW - 1]

@@ -19,8 +19,11 @@ from evidence.lines import Found
 from vlft.adapters.corda.covariance import Covariance
 from vlft.adapters.corda.decompose import Wanted, decomposed
 
-RANKS = (16, 32, 48, 64, 80, 96)
+RANKS = (8, 12, 16, 24, 32, 48)
 """What is kept of 128."""
+
+CONTROLS: tuple[Domain, ...] = ("grammar", "code")
+"""Domains that controls are about: each is the wrong one for the other. Facts are looked at too."""
 
 EXPONENT = 0.5
 """Of ASVD's scales (arXiv 2312.05821)."""
@@ -29,11 +32,7 @@ Weights = Mapping[str, Float[Tensor, "rows columns"]]
 
 
 def truncation(seed: int) -> Found:
-    """Return losses of a cut model: by domain, decomposition, domain calibrated on and rank.
-
-    Every model is measured on both domains, so that each calibration is the right one for one of
-    them and the wrong one for the other.
-    """
+    """Return losses of a cut model: by domain, decomposition, domain calibrated on and rank."""
     model = start(seed)
     whole = {path: layer.weight.detach().clone() for path, layer in layers_of(model).items()}
     numbers = {f"{domain}: whole": loss_on(model, domain) for domain in DOMAINS}
@@ -42,7 +41,7 @@ def truncation(seed: int) -> Found:
             _put(model, cut(rank))
             for domain in DOMAINS:
                 numbers[f"{domain}: {name}, {rank}"] = loss_on(model, domain)
-            _put(model, whole)  # what is cut and calibrated is always the whole model
+            _put(model, whole)  # what is decomposed is always the whole model
     return Found(numbers, HELD_OUT * (WINDOW - 1), 0)
 
 
