@@ -7,6 +7,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from vlft.adapters.base import EVERY_FAMILY, Adapter, Flags
+from vlft.adapters.sites import refuse_tied
 from vlft.recipe.adapter import LoraAdapter
 from vlft.types import Backbone
 
@@ -21,7 +22,13 @@ INITS: dict[str, bool | Literal["gaussian", "pissa"]] = {
 
 
 def lora_config(section: LoraAdapter, modules: list[str], backbone: Backbone) -> PeftConfig:
-    """Return PEFT's config for the resolved modules."""
+    """Return PEFT's config for the resolved modules.
+
+    Raises:
+        SiteError: PiSSA is to change a weight that is another module's too.
+    """
+    if section.init_lora_weights == "pissa":
+        refuse_tied(backbone, modules, method="pissa")
     return LoraConfig(
         target_modules=modules,
         r=section.r,

@@ -76,6 +76,25 @@ def require_kind(
             )
 
 
+def refuse_tied(backbone: Backbone, modules: list[str], *, method: str) -> None:
+    """Refuse to change a weight that other modules compute with as well (tied embeddings).
+
+    Raises:
+        SiteError: Naming the first such module and who shares its weight.
+    """
+    users: dict[int, list[str]] = {}
+    for name, parameter in backbone.model.named_parameters(remove_duplicate=False):
+        users.setdefault(id(parameter), []).append(name.rpartition(".")[0])
+    for path in modules:
+        for parameter in backbone.model.get_submodule(path).parameters(recurse=False):
+            others = [user for user in users[id(parameter)] if user != path]
+            if others:
+                raise SiteError(
+                    f"adapter: {method} takes its start out of the weights, and that of {path!r} "
+                    f"is also that of {others[0]!r} (tied): leave it out of the sites"
+                )
+
+
 def _is_usable(backbone: Backbone, pattern: str, kinds: tuple[type[nn.Module], ...]) -> bool:
     compiled = re.compile(pattern)
     found = [m for path, m in backbone.model.named_modules() if compiled.fullmatch(path)]

@@ -7,7 +7,7 @@ from peft import LoraConfig, PeftConfig
 
 from vlft.adapters.corda.covariance import LINEAR, shape_of
 from vlft.adapters.corda.decompose import Wanted, scaling
-from vlft.adapters.sites import require_kind
+from vlft.adapters.sites import refuse_tied, require_kind
 from vlft.errors import AdapterError
 from vlft.recipe.adapter import CordaAdapter
 from vlft.recipe.adapter.corda import CordaOverride
@@ -47,11 +47,12 @@ def plan(section: CordaAdapter, modules: list[str], backbone: Backbone) -> dict[
         backbone: The bare host, also on the meta device.
 
     Raises:
-        SiteError: A module is no linear layer.
+        SiteError: A module is no linear layer, or its weight is another's too.
         AdapterError: A rank is above the smaller side of a weight, or a merged projection cannot
             be split.
     """
     require_kind(backbone, modules, LINEAR, method="corda")
+    refuse_tied(backbone, modules, method="corda")
     scale = scaling(section.r, _alpha(section), use_rslora=section.use_rslora)
     return {path: _layer(section, path, backbone, scale) for path in modules}
 
