@@ -1,6 +1,7 @@
 """Training on features from disk is training on the images."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,24 @@ def test_the_losses_are_those_of_images_and_the_tower_runs_once(
     assert sum(seen) == others
     assert losses_of(first) == losses_of(second)
     assert losses_of(first) == pytest.approx(losses_of(plain), rel=2e-3)  # rows are float16
+
+
+@pytest.mark.slow
+def test_benchmarks_see_images_while_a_run_does_not_and_it_can_be_resumed(train, cache):
+    steps = ("training.save_strategy=steps", "training.save_steps=2")
+    suite = (
+        "evaluation.suite=scenes/unseen_question",
+        "evaluation.limit=4",
+        "training.eval_strategy=steps",
+        "training.eval_steps=2",
+    )
+    whole = train(LORA, CACHED, *steps, *suite)
+    metrics = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in metrics if "accuracy" in line] == [2, 4]
+    stopped = train(LORA, CACHED, *steps, *suite)
+    shutil.rmtree(stopped / "checkpoint-4")
+    train(LORA, CACHED, *steps, *suite, run_dir=stopped, resume=True)
+    assert losses_of(stopped) == losses_of(whole)
 
 
 @pytest.mark.slow
