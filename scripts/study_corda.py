@@ -26,7 +26,7 @@ from evidence.corda_report import (
     report,
 )
 from evidence.corda_start import pretrained
-from evidence.corda_truncation import truncation
+from evidence.corda_truncation import least_error, truncation
 from evidence.lines import Lines, Task
 
 
@@ -40,6 +40,7 @@ def controls() -> Iterator[Task]:
     """Yield the cut models."""
     for seed in range(STARTS_MADE):
         yield Task("control", "truncation", seed, truncation, (seed,))
+        yield Task("control", "least error", seed, least_error, (seed,))
 
 
 def fronts() -> Iterator[Task]:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Int
 from peft import LoraConfig, get_peft_model
-from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -20,22 +19,24 @@ from evidence.corda_start import HELD_OUT, loss_on, recall, start
 from evidence.corda_text import ANSWERED, ASKED, DOMAINS, WINDOW, items, known, questions, text
 from evidence.descent import descent
 from evidence.lines import Found
+from vlft.adapters.base import Start
 from vlft.adapters.corda.decompose import Mode, Wanted, decomposed
+from vlft.adapters.mutation import put_in, take_out
 
 Arm = Literal["lora", "pissa", "ipm", "kpm", "kpm, grammar"]
 
 RANK = 8
 """Also alpha: CorDA and PiSSA start at scale 1."""
 
-STEPS, BATCH = 300, 24
+STEPS, BATCH = 200, 24
 TRAIN, VALIDATION, TEST = 4096, 128, 683
 """Items of three questions."""
 
-LOOK_EVERY = 10
+LOOK_EVERY = 5
 """Steps from one look at validation items to the next."""
 
 GOAL = 0.9
-"""Accuracy whose first look counts for "steps to the goal"; 300 where it was not reached."""
+"""Accuracy whose first look counts for "steps to the goal"; 200 where it was not reached."""
 
 STARTS_MADE = 3
 """Pre-trained models; seeds take turns."""
@@ -101,7 +102,7 @@ def arm_at_start(arm: Arm, seed: int) -> tuple[Any, float]:
     with torch.no_grad():
         before = host(input_ids=probe).logits
     torch.manual_seed(seed)
-    factors = None if arm in ("lora", "pissa") else list(_factors(arm, host, seed))
+    pairs = {} if arm in ("lora", "pissa") else _pairs(arm, host, seed)
     config = LoraConfig(
         r=RANK,
         lora_alpha=RANK,
@@ -109,20 +110,20 @@ def arm_at_start(arm: Arm, seed: int) -> tuple[Any, float]:
         init_lora_weights="pissa" if arm == "pissa" else True,
         task_type="CAUSAL_LM",
     )
+    take_out(host, pairs)
     model: Any = get_peft_model(host, config)
-    if factors is not None:
-        _place(model, factors)
+    put_in(model, pairs)
     with torch.no_grad():
         after = model.eval()(input_ids=probe).logits
     return model, (after - before).abs().max().item()
 
 
-def _factors(arm: Arm, host: Any, seed: int) -> Any:
-    """Return path and factors of each layer."""
+def _pairs(arm: Arm, host: Any, seed: int) -> Start:
+    """Return what CorDA starts each layer from."""
     mode: Mode = "ipm" if arm == "ipm" else "kpm"
     found = covariances(host, calibration(arm, seed), tuple(layers_of(host)))
     wanted = dict.fromkeys(found, Wanted(RANK, mode))
-    return decomposed(host, found, wanted)
+    return {path: factors.pair for path, factors in decomposed(host, found, wanted)}
 
 
 def calibration(arm: Arm, seed: int) -> Int[Tensor, "samples tokens"]:
@@ -133,19 +134,6 @@ def calibration(arm: Arm, seed: int) -> Int[Tensor, "samples tokens"]:
     if arm == "kpm, grammar":
         return text("grammar", SAMPLES, generator)
     return questions(SAMPLES, generator)
-
-
-@torch.no_grad()
-def _place(model: Any, factors: Any) -> None:
-    """Start a plain LoRA from CorDA's factors, and take their product out of the base."""
-    for path, one in factors:
-        layer = model.base_model.model.get_submodule(path)
-        assert isinstance(layer, LoraLinear)
-        layer.lora_A["default"].weight.copy_(one.a)  # pyrefly: ignore[not-callable]
-        layer.lora_B["default"].weight.copy_(one.b)  # pyrefly: ignore[not-callable]
-        weight = layer.get_base_layer().weight
-        assert isinstance(weight, Tensor)
-        weight.copy_(one.residual(weight))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from evidence.lines import EVIDENCE, Lines
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
-RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 
 VALIDATION_SEED = 0
 """Its validation items choose rates; it is in no other number."""
@@ -90,11 +90,13 @@ def _starts(lines: Lines) -> Table:
 def _cuts(domain: Domain) -> list[str]:
     """Return the names of all cuts, those calibrated on a domain itself first."""
     calibrated = [domain, *(one for one in DOMAINS if one != domain)]
-    return ["plain", *(f"{cut} on {one}" for one in calibrated for cut in ("ASVD", "context"))]
+    own, *others = (f"{cut} on {one}" for one in calibrated for cut in ("ASVD", "context"))
+    return ["plain", own, others[0], "least error", *others[1:]]
 
 
 def _losses(lines: Lines, domain: Domain, cut: str, rank: int) -> list[float]:
-    return list(lines.value("truncation", f"{domain}: {cut}, {rank}").values())
+    arm = cut if cut == "least error" else "truncation"
+    return list(lines.value(arm, f"{domain}: {cut}, {rank}").values())
 
 
 def _truncation(lines: Lines, domain: Domain) -> Table:
@@ -252,7 +254,7 @@ def draw(lines: Lines) -> None:
 def _draw_truncation(lines: Lines, domain: Domain, plot: Any) -> None:
     whole = mean(lines.value("truncation", f"{domain}: whole").values())
     plot.axhline(whole, color="0.6", label="whole")
-    styles = ("k-", "C1-", "C0-", "C1--", "C0--", "C1:", "C0:")
+    styles = ("k-", "C1-", "C0-", "C2-", "C1--", "C0--", "C1:", "C0:")
     for cut, style in zip(_cuts(domain), styles, strict=True):
         losses = [mean(_losses(lines, domain, cut, rank)) for rank in RANKS]
         plot.plot(RANKS, losses, style, marker=".", label=cut)
