@@ -89,6 +89,8 @@ _LORA = {"type": "lora", "r": 4, "lora_alpha": 8}
 
 _DEHVF = {"type": "dehvf", "groups": 2, "r": 4, "num_learned": 4, "max_images": 2}
 
+_CORDA = {"type": "corda", "mode": "ipm", "r": 4}
+
 METHODS = {
     "lora": Method(_LORA, "LoRA"),
     "dora": Method({**_LORA, "use_dora": True}, "DoRA"),
@@ -100,6 +102,10 @@ METHODS = {
         {"type": "peft", "peft_type": "IA3", "options": {"feedforward_modules": []}}, "IA3"
     ),
     "loha": Method({"type": "peft", "peft_type": "LOHA", "options": {"r": 4}}, "LoHa"),
+    "corda": Method(_CORDA, "CorDA"),
+    "qcorda": Method(
+        {**_CORDA, "save": "residual"}, "CorDA's residual on NF4", {"quantization": "nf4"}
+    ),
     "dehvf": Method(_DEHVF, "DEHVF"),
     "qdehvf": Method(_DEHVF, "DEHVF on NF4", {"quantization": "nf4"}),
     "full": Method({"type": "full"}, "full"),
@@ -161,7 +167,7 @@ REFUSED_LAUNCHES: dict[tuple[str, str], str] = {
 } | {("contrastive", launch): "the host's temperature has no axis" for launch in ZERO3}
 REFUSED_LAUNCHES |= {
     (method, launch): "ZeRO-3 splits weights, and quantized ones cannot be read apart"
-    for method in ("qlora", "int8", "qdehvf")
+    for method in ("qlora", "int8", "qcorda", "qdehvf")
     for launch in ZERO3
 }
 """Method (or family of the host) and launch file to a part of the refusal."""

@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 from pydantic import TypeAdapter
 
-from vlft.adapters import ADAPTERS, apply_adapter
+from vlft.adapters import ADAPTERS, apply_adapter, mutation
+from vlft.adapters.base import Counted
 from vlft.backbones import BACKBONES, build, config_names
+from vlft.backbones.quantization import quantize
 from vlft.data import pipeline
 from vlft.errors import VlftError
 from vlft.evaluation.benchmark import benchmark_names, load_benchmark
@@ -139,6 +141,17 @@ def batch_of(backbone, recipe):
     return pipeline.collator(backbone)([samples[index] for index in range(4)])
 
 
+def prepared(backbone, recipe, objective):
+    """Return the start of an adapter that is prepared on data; nothing for the others."""
+    prepare = ADAPTERS[recipe.adapter.type].prepare
+    if prepare is None:
+        return {}
+    shown = [[Counted(batch_of(backbone, recipe))]]
+    return prepare(
+        backbone, recipe.adapter, shown, lambda batch: objective.forward(backbone.model, batch)
+    ).start
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("host", TABLE.HOSTS)
 @pytest.mark.parametrize("method", TABLE.METHODS)
@@ -149,9 +162,14 @@ def test_a_method_trains_a_host_or_is_refused(method, host, pristine, tmp_path):
     def step():
         recipe = recipe_of(method, host, tmp_path)
         backbone = pristine(recipe.backbone)
-        backbone = apply_adapter(backbone, recipe.adapter, recipe.towers)
-        batch = batch_of(backbone, recipe)
         objective = build_objective(recipe.objective)
+        start = prepared(backbone, recipe, objective)
+        mutation.take_out(backbone.model, start)
+        backbone = quantize(backbone, recipe.backbone, recipe.training)
+        backbone = apply_adapter(backbone, recipe.adapter, recipe.towers)
+        if start:
+            mutation.put_in(backbone.model, start)
+        batch = batch_of(backbone, recipe)
         trained = [p for p in backbone.model.parameters() if p.requires_grad]
         before = [p.detach().clone() for p in trained]
         optimizer = torch.optim.AdamW(trained, lr=1e-3)

@@ -9,10 +9,14 @@ import torch
 from vlft.adapters import apply_adapter
 from vlft.backbones import build, count_towers
 from vlft.backbones.quantization import is_quantized, quantize, quantized_linears
+from vlft.data.pipeline import collator, open_samples
 from vlft.errors import AdapterError, BackboneError, MissingExtraError
+from vlft.objectives import build_objective
 from vlft.recipe.adapter import LoraAdapter, PeftAdapter
-from vlft.recipe.backbone import CausalLM, Clip, ImageTextToText, Vision
+from vlft.recipe.backbone import CausalLM, Clip, ImageTextToText, OpenClip, Siglip, Vision
 from vlft.recipe.conflicts.host import QUANTIZABLE
+from vlft.recipe.data import DataSection, Scenes
+from vlft.recipe.objective import Contrastive
 from vlft.recipe.training import TrainingSection
 
 PLAIN = TrainingSection()
@@ -53,6 +57,31 @@ def test_each_layer_computes_nearly_what_its_exact_weights_do(kind, close):
         expected = exact.model.get_submodule(path)(x)
         found = approximate.model.get_submodule(path)(x)
         assert (found - expected).norm() < close * expected.norm()
+
+
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+@pytest.mark.parametrize(
+    "section",
+    [
+        Siglip(type="siglip", config="tiny_siglip2"),
+        OpenClip(type="open_clip", config="tiny_open_clip"),
+    ],
+    ids=["siglip2", "open_clip"],
+)
+def test_hosts_that_cast_to_the_type_of_a_weight_see_their_inputs_whole(section, kind):
+    """Read from a quantized weight that type would be an integer, and pixels would be lost."""
+    data = Scenes(type="scenes", task="pairs", num_samples=4)
+    towers = ("vision", "text")
+    few = section.model_copy(update={"quantization": kind, "quantized_towers": towers})
+    exact, rough = (quantized(one) for one in (section, few))
+    samples = open_samples(exact, DataSection(), data, None)
+    batch = collator(exact)([samples[index] for index in range(4)])
+    objective = Contrastive(type="contrastive", loss="clip")
+    expected, found = (
+        build_objective(objective).forward(host.model.eval(), batch) for host in (exact, rough)
+    )
+    for name in ("image_embeds", "text_embeds"):
+        assert torch.cosine_similarity(found[name], expected[name]).min() > 0.9, name
 
 
 def build_like(backbone):

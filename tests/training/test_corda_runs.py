@@ -12,13 +12,16 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, set_seed
 
 import vlft
 from vlft.backbones.quantization import is_quantized
 from vlft.cli.train import prepare_only, run
+from vlft.cli.train_prepare import prepared
 from vlft.errors import AdapterError, CalibrationWarning
-from vlft.hub import load
+from vlft.hub import load, starting_host
+from vlft.recipe import load_recipe
+from vlft.recipe.launch import Launch
 from vlft.training import fit
 
 SITES = "sites: [vision.attention, projector, language.attention, language.mlp]"
@@ -233,6 +236,24 @@ def test_other_weights_are_stale(tiny_recipe, capsys):
     capsys.readouterr()
     prepare_only(tiny_recipe["generative"], [*asked, calibration, "seed=4"])
     assert "prepared before with other weights; preparing anew" in capsys.readouterr().out
+
+
+def test_zero3_asks_for_a_preparation_of_the_same_recipe(tiny_recipe):
+    zero3 = Launch(world_size=2, through_launcher=True, zero_stage=3)
+
+    def asked(*overrides):
+        recipe = load_recipe(tiny_recipe["generative"], [IPM, *overrides]).recipe
+        set_seed(recipe.seed)
+        backbone = starting_host(recipe)
+        return prepared(backbone, recipe, zero3, device=torch.device("cpu"), say=print)
+
+    mine = ("adapter.sites=[projector]", "data.train.seed=77")
+    with pytest.raises(AdapterError, match=r"run `vlft train RECIPE --prepare-only` with the same"):
+        asked(*mine)
+    prepare_only(tiny_recipe["generative"], [IPM, *mine])
+    assert len(asked(*mine).start) == 2
+    with pytest.raises(AdapterError, match="what is kept was prepared with other settings"):
+        asked(*mine, "adapter.r=2")
 
 
 def test_other_methods_are_not_prepared(tiny_recipe):

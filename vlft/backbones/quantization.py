@@ -23,6 +23,9 @@ from vlft.types import Backbone
 
 BLOCK = 64
 """Weights that share one constant (``nf4``)."""
+READ = (".patch_embedding", ".resblocks.0.mlp.c_fc")
+"""Ends of the paths of layers whose weights keep their type, since a host casts what it is given to
+it: SigLIP 2 its patches, open_clip its tokens."""
 CONSTANTS = 256
 """Constants of blocks that share one constant of their own (double quantization)."""
 
@@ -69,7 +72,7 @@ def quantized_linears(backbone: Backbone, section: Host) -> Mapping[str, nn.Line
     """Return the linear layers that a section asks to quantize, by path.
 
     Only plain ``nn.Linear`` modules count: what inherits from it (the output projection of
-    ``nn.MultiheadAttention``) is read by others without being called.
+    ``nn.MultiheadAttention``) is read by others without being called. Those of ``READ`` do not.
 
     Args:
         backbone: A bare host, also on the meta device.
@@ -85,7 +88,7 @@ def quantized_linears(backbone: Backbone, section: Host) -> Mapping[str, nn.Line
     found: dict[str, nn.Linear] = {}
     towers = set()
     for path, module in model.named_modules():
-        if type(module) is not nn.Linear or module is head:
+        if type(module) is not nn.Linear or module is head or path.endswith(READ):
             continue
         tower = tower_of(backbone, f"{path}.weight")
         if tower in section.quantized_towers:

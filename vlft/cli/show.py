@@ -88,7 +88,8 @@ def forecast(
         host = host.model_copy(update={"attn_implementation": "sdpa"})
     shipped = None if host.model is None else config_of(host.model)
     if shipped is not None:  # the same shapes, without the network
-        host = host.model_copy(update={"model": None, "revision": None, "config": shipped})
+        instead = {"model": None, "revision": None, "processor": None, "config": shipped}
+        host = host.model_copy(update=instead)
     bare = build(host, device="meta")
     backbone, memory = forecast_memory(recipe, bare, tokens=tokens, images=images)
     steps, reason = _steps(loaded)
@@ -119,12 +120,15 @@ def _steps(loaded: "LoadedRecipe") -> tuple[int | None, str | None]:
     """Return optimizer steps, or None and the reason."""
     from vlft.data import open_dataset
     from vlft.errors import DataError
+    from vlft.recipe.data.files import HUB
 
     recipe = loaded.recipe
     if recipe.training.max_steps is not None:
         return recipe.training.max_steps, None
     if recipe.data.train is None:
         return None, "data.train is not given"
+    if HUB in recipe.data.train.model_dump_json():
+        return None, "data.train is on the Hub, and nothing is downloaded to count it"
     try:
         size = len(open_dataset(recipe.data.train))
     except DataError as error:
