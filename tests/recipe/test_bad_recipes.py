@@ -16,7 +16,7 @@ BAD = [
     (MORE, "learning_rate: 1e-4", "recipe.yaml:4: learning_rate = 1e-4: unknown key. It belongs in training.learning_rate"),
     (MORE, "training: {lora_alpha: 8}", "recipe.yaml:4: training.lora_alpha = 8: unknown key. It belongs in adapter.lora_alpha"),
     (MORE, "training: {label_smoothing_factor: 0.1}", "it is training.extra.label_smoothing_factor"),
-    (ADAPTER, "adapter: {type: full, r: 8}", "recipe.yaml:2: adapter.r = 8: unknown key. It goes with type dehvf or lora"),
+    (ADAPTER, "adapter: {type: full, r: 8}", "recipe.yaml:2: adapter.r = 8: unknown key. It goes with type corda or dehvf or lora"),
     (MORE, "data: {train: {type: scenes, path: a.json}}", "data.train.path = a.json: unknown key. It goes with type messages or sharegpt or"),
     (MORE, "towers: {visoin: {train: full}}", "recipe.yaml:4: towers.visoin: unknown value. Did you mean 'vision'? Available: vision, projector"),
     # types of sections

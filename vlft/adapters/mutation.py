@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from vlft.adapters.base import Pair, Start, with_fields
-from vlft.adapters.parts import gathered
 from vlft.disk import replace_file
 from vlft.errors import AdapterError, RunDirectoryError
 
@@ -59,9 +58,7 @@ def weight_of(layer: nn.Module) -> Float[Tensor, "rows columns"]:
 
 @torch.no_grad()
 def take_out(model: nn.Module, start: Start) -> None:
-    """Turn the weights of an untouched host into residuals, whole also under ZeRO-3.
-
-    Every rank must call it.
+    """Turn the weights of an untouched host into residuals.
 
     Args:
         model: The bare host, not quantized; changed in place.
@@ -75,16 +72,15 @@ def take_out(model: nn.Module, start: Start) -> None:
         layer = layers.get(path)
         if layer is None:
             raise RunDirectoryError(f"the step-0 factors name {path}, which this host lacks")
-        with gathered([*layer.parameters(recurse=False)], changes=True):
-            weight = weight_of(layer)
-            fitting = (pair.b.shape[0], pair.a.shape[1])
-            if weight.shape != fitting:
-                raise RunDirectoryError(
-                    f"the step-0 factors of {path} are for a weight of {fitting[0]} by "
-                    f"{fitting[1]}, and this host's has {weight.shape[0]} by {weight.shape[1]}; "
-                    "they were made for another model"
-                )
-            weight.copy_(residual(weight, pair))
+        weight = weight_of(layer)
+        fitting = (pair.b.shape[0], pair.a.shape[1])
+        if weight.shape != fitting:
+            raise RunDirectoryError(
+                f"the step-0 factors of {path} are for a weight of {fitting[0]} by {fitting[1]}, "
+                f"and this host's has {weight.shape[0]} by {weight.shape[1]}; they were made for "
+                "another model"
+            )
+        weight.copy_(residual(weight, pair))
 
 
 @torch.no_grad()

@@ -54,17 +54,12 @@ def local_parameters(backbone: Backbone) -> Iterator[tuple[str, nn.Parameter]]:
             yield name, parameter
 
 
-def gathered(parameters: list[nn.Parameter], *, changes: bool = False) -> AbstractContextManager:
-    """Return a context in which parameters that ZeRO-3 has split are whole.
-
-    Args:
-        parameters: The parameters.
-        changes: Whether what the first process writes to them is kept.
-    """
+def gathered(parameters: list[nn.Parameter]) -> AbstractContextManager:
+    """Return a context in which parameters that ZeRO-3 has split are whole."""
     if any(getattr(p, "ds_id", None) is not None for p in parameters):  # set by DeepSpeed alone
         import deepspeed
 
-        return deepspeed.zero.GatheredParameters(parameters, modifier_rank=0 if changes else None)
+        return deepspeed.zero.GatheredParameters(parameters)
     return nullcontext()
 
 

@@ -1,10 +1,9 @@
 """A checksum over weights: which model it is, whatever it is called."""
 
-from collections.abc import Iterable
 from hashlib import sha256
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 def fingerprint(model: nn.Module, *, leave_out: tuple[str, ...] = ()) -> str:
@@ -17,18 +16,11 @@ def fingerprint(model: nn.Module, *, leave_out: tuple[str, ...] = ()) -> str:
         model: Any module.
         leave_out: Prefixes of names of weights that do not count.
     """
-    weights = [*model.named_parameters(), *model.named_buffers()]
-    return checksum(
-        named
-        for named in sorted(weights, key=lambda named: named[0])
-        if not named[0].startswith(leave_out)
-    )
-
-
-def checksum(weights: Iterable[tuple[str, Tensor]]) -> str:
-    """Return a checksum over named weights, in the order in which they come."""
     digest = sha256()
-    for name, weight in weights:
+    weights = [*model.named_parameters(), *model.named_buffers()]
+    for name, weight in sorted(weights, key=lambda named: named[0]):
+        if name.startswith(leave_out):
+            continue
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype} ".encode())
         stored = weight.detach().contiguous().flatten().view(torch.uint8)
         whole = len(stored) // (4 * BLOCK) * (4 * BLOCK)

@@ -1,12 +1,13 @@
 """What an adapter does with calibration data before it is placed (CorDA), and what is kept of it.
 
-Preparation needs whole weights, so it comes before they are quantized. Under ZeRO-3 no process has
-them: there the result of ``vlft train RECIPE --prepare-only`` is read.
+Preparation needs exact weights, so it comes before they are quantized, and it runs the whole model
+on one device. A host that is trained under ZeRO-3 may be too large for that: there the result of
+``vlft train RECIPE --prepare-only``, which may run elsewhere, is read.
 """
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -17,8 +18,7 @@ from torch import Tensor
 from vlft.adapters import ADAPTERS
 from vlft.adapters.base import Prepared
 from vlft.adapters.corda.cache import Key, PreparedStore
-from vlft.adapters.parts import gathered
-from vlft.backbones.fingerprint import checksum
+from vlft.backbones.fingerprint import fingerprint
 from vlft.data import pipeline
 from vlft.data.calibration import CalibrationSet, calibration_set
 from vlft.disk import cache_folder
@@ -169,17 +169,10 @@ def _key(backbone: Backbone, recipe: Recipe, sets: list[CalibrationSet]) -> Key:
         calibration.pop("calibration")
     said = repr((VERSION, settings, _half(recipe)))
     return {
-        "weights": checksum(_weights(backbone)),
+        "weights": fingerprint(backbone.model),
         "data": sha256(repr([_digests(one) for one in sets]).encode()).hexdigest()[:16],
         "settings": sha256(said.encode()).hexdigest()[:16],
     }
-
-
-def _weights(backbone: Backbone) -> Iterator[tuple[str, Tensor]]:
-    """Yield every weight, rounded to the type that ZeRO-3 may hold it in."""
-    for name, parameter in sorted(backbone.model.named_parameters(), key=lambda named: named[0]):
-        with gathered([parameter]):
-            yield name, parameter.detach().to(torch.bfloat16)
 
 
 def _digests(shown: CalibrationSet) -> list[str]:
@@ -209,7 +202,8 @@ def _together() -> bool:
 def _beforehand(changed: tuple[str, ...] | None) -> str:
     stale = f" (what is kept was prepared with other {' and '.join(changed)})" if changed else ""
     return (
-        "adapter.type: corda decomposes whole weights, which ZeRO-3 splits, and nothing is kept "
-        f"for this recipe{stale}: run `vlft train RECIPE --prepare-only` with the same values on "
-        "one process first, below the same VLFT_CACHE"
+        "adapter.type: corda runs the whole model on one device to calibrate it, which ZeRO-3 is "
+        f"there to avoid, and nothing is kept for this recipe{stale}: run `vlft train RECIPE "
+        "--prepare-only` with the same values first, where the model fits, below the same "
+        "VLFT_CACHE"
     )

@@ -297,7 +297,7 @@ def _reduced(mine: Covariance | None, found: Found, width: int) -> Float[Tensor,
 
 
 def shape_of(path: str, layer: nn.Module) -> tuple[int, int]:
-    """Return outputs and inputs of a linear layer, also where ZeRO-3 has split its weight.
+    """Return outputs and inputs of a linear layer.
 
     Raises:
         AdapterError: It is no linear layer.

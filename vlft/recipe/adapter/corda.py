@@ -42,9 +42,9 @@ class CordaAdapter(Placed):
     type: Literal["corda"]
     """Adapter method."""
     mode: Literal["ipm", "kpm"]
-    """``ipm`` trains the components that the calibration data use most, to learn their task faster
-    (instruction-previewed); ``kpm`` those that they use least, to keep what they stand for
-    (knowledge-preserved)."""
+    """Instruction-previewed (``ipm``) or knowledge-preserved (``kpm``); the one trains the
+    components that the calibration data use most, to learn their task faster, the other those that
+    they use least, to keep what they stand for."""
     r: int = Field(128, gt=0)
     """Rank of the update."""
     lora_alpha: float | None = Field(None, gt=0)
