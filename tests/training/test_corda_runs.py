@@ -248,7 +248,9 @@ def test_zero3_asks_for_a_preparation_of_the_same_recipe(tiny_recipe):
         return prepared(backbone, recipe, zero3, device=torch.device("cpu"), say=print)
 
     mine = ("adapter.sites=[projector]", "data.train.seed=77")
-    with pytest.raises(AdapterError, match=r"run `vlft train RECIPE --prepare-only` with the same values first"):
+    with pytest.raises(
+        AdapterError, match=r"run `vlft train RECIPE --prepare-only` with the same values first"
+    ):
         asked(*mine)
     prepare_only(tiny_recipe["generative"], [IPM, *mine])
     assert len(asked(*mine).start) == 2

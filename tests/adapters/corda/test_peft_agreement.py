@@ -11,8 +11,14 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from vlft.adapters import apply_adapter, mutation
+from vlft.adapters.base import Counted
 from vlft.adapters.corda.covariance import gather
 from vlft.adapters.corda.decompose import Wanted, damp, decompose, decomposed
+from vlft.adapters.corda.prepare import prepare
+from vlft.backbones import build
+from vlft.recipe.adapter import CordaAdapter
+from vlft.recipe.backbone import CausalLM
 
 SHAPES = {"square": (32, 32), "wide": (24, 40), "tall": (48, 28)}
 
@@ -113,3 +119,53 @@ def test_an_even_covariance_gives_pissa_and_its_opposite(draw, shape):
     minor = (left[:, -6:] * values[-6:]) @ right[-6:]
     found = decompose(weight, ready, Wanted(6, "kpm", scale=2.0))
     torch.testing.assert_close(2 * found.b @ found.a, minor.float(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["ipm", "kpm"])
+def test_a_language_model_starts_and_learns_as_with_peft(preprocess_corda, mode):
+    """Loss at step 0 and after steps of gradient descent, on a whole host."""
+    from peft.tuners.lora.config import CordaConfig
+
+    config = LoraConfig(
+        r=8, lora_alpha=16, init_lora_weights="corda", corda_config=CordaConfig(corda_method=mode),
+        target_modules=r".*layers.*(_proj)",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    backbone = build(CausalLM(type="causal_lm", config="tiny_llama"))
+    theirs = copy.deepcopy(backbone.model).eval()
+    samples = torch.randint(20, 400, (12, 1, 40))
+
+    def run_theirs() -> None:
+        with torch.no_grad():
+            for ids in samples:
+                theirs(input_ids=ids)
+
+    preprocess_corda(theirs, config, run_model=run_theirs)
+    theirs = get_peft_model(theirs, config)
+
+    section = CordaAdapter(
+        type="corda", mode=mode, r=8, lora_alpha=16,
+        sites=("language.attention", "language.mlp"),
+        calibration={"data": {"type": "messages", "path": "none.jsonl"}},
+    )  # fmt: skip
+    shown = [Counted({"input_ids": ids}) for ids in samples]
+    found = prepare(backbone, section, [shown], lambda batch: backbone.model(**batch))
+    mutation.take_out(backbone.model, found.start)
+    ours = apply_adapter(backbone, section, {}).model
+    mutation.put_in(ours, found.start)
+
+    curves = []
+    for model in (theirs, ours):
+        losses = []
+        for _ in range(3):
+            loss = model(input_ids=samples[:4, 0], labels=samples[:4, 0]).loss
+            losses.append(loss.item())
+            loss.backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    if parameter.grad is not None:
+                        parameter -= 0.05 * parameter.grad
+                        parameter.grad = None
+        curves.append(losses)
+    assert curves[1] == pytest.approx(curves[0], rel=1e-4)
+    assert curves[0][2] < curves[0][0]
