@@ -279,6 +279,7 @@ def draw(lines: Lines) -> None:
         ylabel=f"steps to an accuracy of {GOAL} (at most {STEPS})",
     )
     axes[1][2].axhline(mean(lines.value("start", "loss on grammar").values()), color="0.6")
+    axes[1][2].set(ylim=(1.5, 2.5))  # higher rates lose more than anyone would take
     for plot in axes[1]:
         plot.legend(fontsize=8)
     figure.savefig(EVIDENCE / "corda.png", dpi=90)
@@ -291,5 +292,10 @@ def _draw_truncation(lines: Lines, domain: Domain, plot: Any) -> None:
     for cut, style in zip(_cuts(domain), styles, strict=True):
         losses = [mean(_losses(lines, domain, cut, rank)) for rank in RANKS]
         plot.plot(RANKS, losses, style, marker=".", label=cut)
-    plot.set(xlabel="components kept of 128", ylabel=f"held-out loss on {domain}")
+    highest = mean(_losses(lines, domain, "plain", RANKS[0]))
+    plot.set(
+        xlabel="components kept of 128",
+        ylabel=f"held-out loss on {domain}",
+        ylim=(whole - 0.1, 1.2 * highest),
+    )
     plot.legend(fontsize=7)
