@@ -4,6 +4,8 @@ Batches, losses, adapters and the run directory live elsewhere; the loop, resume
 checkpoint rotation are the Trainer's.
 """
 
+import atexit
+import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sized
@@ -248,9 +250,23 @@ class Timed:
 
 
 def leave_signals(worker: int) -> None:
-    """Let a data-loading worker outlive Ctrl-C, so that the run can finish its step and save."""
+    """Let a data-loading worker outlive Ctrl-C, so that the run can finish its step and save.
+
+    It is then deaf to the request by which Python ends such processes at exit, and would be waited
+    for without end after an error: ``end_workers`` ends it.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+def end_workers() -> None:
+    """End what data-loading workers are left when the interpreter ends."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
+
+
+atexit.register(end_workers)
 
 
 def mean_loss(prediction: EvalPrediction) -> dict[str, float]:
