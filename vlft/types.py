@@ -64,6 +64,8 @@ class Backbone:
         text_length: Tokens that every text of a contrastive host is padded to, padding not hidden,
             as its text tower was trained (SigLIP, open_clip); None: the longest of the batch, with
             padding hidden.
+        inert_padding: Whether what a text is padded with to ``text_length`` reaches no output:
+            under causal attention, with the embedding read at the end token (open_clip).
         images: How images reach a generative host: as tokens of its sequence, or ``beside`` it
             (DEHVF), with no token at all.
         max_images: Most images of a sample; None: any number.
@@ -78,6 +80,7 @@ class Backbone:
     source: Mapping[str, Any]
     local_parts: tuple[str, ...] = ()
     text_length: int | None = None
+    inert_padding: bool = False
     images: Literal["tokens", "beside"] = "tokens"
     max_images: int | None = None
 

@@ -325,7 +325,8 @@ def test_pissa_round_trip_through_initial_factors(host, batches, tmp_path: Path)
         torch.testing.assert_close(parameter, start[name], rtol=1e-4, atol=1e-5)
 
     out = tmp_path / "exported"
-    mutation.export(live.model, tmp_path, out)
+    live.model.save_pretrained(out)
+    mutation.export(live.model.peft_config["default"], tmp_path, out)
     assert live.model.peft_config["default"].r == 4
     exported = PeftModel.from_pretrained(host("tiny_llava").model, str(out))
     loaded = Backbone(**{**vars(live), "model": exported})

@@ -18,7 +18,7 @@ from vlft.recipe.launch import Launch
 COMMANDS = {
     "init": ["--model", "--data", "--recipe", "--adapter", "--out", "--force"],
     "show": ["RECIPE", "KEY=VALUE", "--model", "--samples", "--tokens", "--images", "--json"],
-    "train": ["RECIPE", "KEY=VALUE", "--resume"],
+    "train": ["RECIPE", "KEY=VALUE", "--resume", "--prepare-only"],
     "eval": [
         "RUN", "KEY=VALUE", "--suite", "--data", "--check-data", "--predictions", "--policy",
         "--partial", "--name", "--limit", "--batch-size", "--out", "--json"

@@ -31,18 +31,26 @@ def free_port() -> Callable[[], int]:
 
 @pytest.fixture(scope="session")
 def launch() -> Launch:
-    """Run ``vlft train`` on a launch file (None: one plain process) and return what it printed."""
+    """Run ``vlft train`` on a launch file (None: one plain process) and return what it printed.
+
+    With a script, that is run in the place of vlft's own.
+    """
 
     def run(
-        config: str | None, *arguments: str, expect: int = 0, timeout: float = 240
+        config: str | None,
+        *arguments: str,
+        expect: int = 0,
+        timeout: float = 240,
+        script: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        start = [sys.executable, "-m"]
+        program = ["-m", "vlft"] if script is None else [str(script)]
+        start = [sys.executable]
         if config is not None:
             if "zero" in config and shutil.which("g++") is None:
                 pytest.skip("ZeRO on the CPU compiles an operator: g++ is not installed")
             file = str(LAUNCHES / f"{config}.yaml")
             port = ["--main_process_port", str(find_port())] if config != "cpu_single" else []
-            start += ["accelerate.commands.launch", "--config_file", file, *port, "-m"]
+            start += ["-m", "accelerate.commands.launch", "--config_file", file, *port]
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -52,7 +60,7 @@ def launch() -> Launch:
             "CUDA_VISIBLE_DEVICES": "",  # the cpu_* launch files are for machines without a GPU
         }
         done = subprocess.run(
-            [*start, "vlft", "train", *arguments],
+            [*start, *program, "train", *arguments],
             cwd=ROOT,
             env=environment,
             capture_output=True,

@@ -1,6 +1,7 @@
 """CorDA on several processes: prepared together, or beforehand where none has whole weights."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -92,15 +93,25 @@ def test_two_processes_prepare_what_one_does(
 
 @pytest.mark.distributed
 @pytest.mark.slow
-def test_zero3_trains_what_was_prepared_beforehand(
-    launch, corda_recipe, cache, one_process, losses, tmp_path
+@pytest.mark.parametrize("best", [False, True], ids=["last", "best"])
+def test_zero3_trains_and_exports_what_was_prepared_beforehand(
+    best, launch, corda_recipe, cache, one_process, losses, tmp_path
 ):
+    """Factors of real models are split among processes, and so are these."""
     patch = cache("zero")
     where = f"training.output_dir={tmp_path / 'run'}"
+    measured = (
+        "data.validation={type: scenes, task: mixture, num_samples: 8, seed: 6, split: held_out}",
+        "evaluation.metric_for_best=loss", "training.eval_strategy=steps",
+        "training.save_strategy=steps", "training.eval_steps=5", "training.save_steps=5",
+    )  # fmt: skip
     launch(None, corda_recipe, where, "--prepare-only")
-    launch("cpu_zero3", corda_recipe, where)
+    script = Path(__file__).with_name("split_all.py")
+    launch("cpu_zero3", corda_recipe, where, *(measured if best else ()), script=script)
     patch.undo()
     assert losses(tmp_path / "run") == pytest.approx(losses(one_process), rel=1e-3)
     one = load_file(one_process / "adapter_model.safetensors")
-    for name, tensor in load_file(tmp_path / "run" / "adapter_model.safetensors").items():
+    two = load_file(tmp_path / "run" / "adapter_model.safetensors")
+    assert one.keys() == two.keys()
+    for name, tensor in two.items():
         torch.testing.assert_close(tensor.float(), one[name], rtol=1e-2, atol=5e-3, msg=name)

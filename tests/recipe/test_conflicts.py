@@ -24,7 +24,6 @@ GENERATIVE = [
     (["adapter={type: dehvf}", "towers.vision.weight_decay=0.1"], "towers.vision.weight_decay = 0.1: nothing in this tower is trained: set adapter.vision_adapter_dim above 0"),
     (["adapter={type: dehvf}", "towers.projector.learning_rate=1e-3"], "towers.projector.learning_rate = 0.001: with dehvf images do not pass the projector, so nothing in it can be trained: leave it out (the adapter's own is towers.fuser.learning_rate)"),
     (["adapter={type: corda, sites: [language.mlp], mode: kpm}"], "adapter.mode = kpm: kpm keeps what its calibration data stand for"),
-    (["adapter={type: corda, sites: [language.mlp], mode: ipm, overrides: {language: {mode: kpm}}}"], "adapter.overrides.language.mode: kpm keeps what its calibration data stand for"),
     (["adapter={type: corda, sites: [language.mlp], mode: ipm, lora_dropout: 0.1}"], "adapter.lora_dropout = 0.1: dropout would drop components that CorDA took out of the base: use lora_dropout: 0"),
     (["adapter={type: corda, sites: [language.mlp], mode: ipm, use_rslora: true, overrides: {language: {r: 8}}}"], "adapter.use_rslora = true: the export of a run needs one scale, and rsLoRA's follows the rank, which differs by overrides.language.r"),
     (["adapter={type: corda, sites: [language.mlp], mode: ipm, use_rslora: true, merged_qkv: split}"], "which differs by merged_qkv: split"),

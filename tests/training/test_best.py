@@ -41,7 +41,7 @@ BESTS = {
     "corda": (
         "adapter={type: corda, mode: ipm, sites: [vision.attention, language.attention], r: 4}",
         "training.learning_rate=3",
-        "training.max_steps=3",
+        "training.max_steps=4",
     ),
     "tower": (
         "adapter.sites=[language.attention]",

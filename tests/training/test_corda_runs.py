@@ -18,7 +18,7 @@ import vlft
 from vlft.backbones.quantization import is_quantized
 from vlft.cli.train import prepare_only, run
 from vlft.cli.train_prepare import prepared
-from vlft.errors import AdapterError, CalibrationWarning
+from vlft.errors import AdapterError, CalibrationWarning, DataError
 from vlft.hub import load, starting_host
 from vlft.recipe import load_recipe
 from vlft.recipe.launch import Launch
@@ -109,8 +109,8 @@ def logits(model, batch):
         return model(**inputs_of(batch)).logits
 
 
-def assert_close(found, expected, atol=1e-3):
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=atol)
+def assert_close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5)
 
 
 def test_the_portable_run_loads_on_the_untouched_base_with_stock_peft(portable, batch):
@@ -129,7 +129,7 @@ def test_no_step_taken_is_no_change_at_all(done, batch):
     loaded = load(done(IPM, "training.learning_rate=0", "training.max_steps=1").run_dir).model
     changed = logits(loaded, batch)
     with loaded.disable_adapter():
-        assert_close(changed, logits(loaded, batch), atol=2e-5)
+        assert_close(changed, logits(loaded, batch))
 
 
 @pytest.mark.parametrize("save", ["portable", "residual"])
@@ -227,6 +227,19 @@ def test_what_was_prepared_otherwise_is_stale(change, said, tiny_recipe, capsys)
     assert said in capsys.readouterr().out
 
 
+def test_the_same_data_for_another_tower_is_stale(tiny_recipe, capsys):
+    """What belongs to whom decides, and not only which data there are."""
+    own = "calibration: {samples: 8}"
+    for place in ("vision", "projector"):
+        other = "projector" if place == "vision" else "vision"
+        overrides = f"adapter.overrides={{{place}: {{r: 4, {own}}}, {other}: {{r: 4}}}}"
+        prepare_only(
+            tiny_recipe["generative"],
+            [IPM, "adapter.sites=[vision.attention, projector]", "data.train.seed=31", overrides],
+        )
+        assert "layers prepared in" in capsys.readouterr().out
+
+
 def test_other_weights_are_stale(tiny_recipe, capsys):
     asked = [IPM, "adapter.sites=[projector]"]
     calibration = (
@@ -245,7 +258,9 @@ def test_zero3_asks_for_a_preparation_of_the_same_recipe(tiny_recipe):
         recipe = load_recipe(tiny_recipe["generative"], [IPM, *overrides]).recipe
         set_seed(recipe.seed)
         backbone = starting_host(recipe)
-        return prepared(backbone, recipe, zero3, device=torch.device("cpu"), say=print)
+        return prepared(
+            backbone, recipe, zero3, run_dir=None, device=torch.device("cpu"), say=print
+        )
 
     mine = ("adapter.sites=[projector]", "data.train.seed=77")
     with pytest.raises(
@@ -254,7 +269,7 @@ def test_zero3_asks_for_a_preparation_of_the_same_recipe(tiny_recipe):
         asked(*mine)
     prepare_only(tiny_recipe["generative"], [IPM, *mine])
     assert len(asked(*mine).start) == 2
-    with pytest.raises(AdapterError, match="what is kept was prepared with other settings"):
+    with pytest.raises(AdapterError, match=r"what is kept was prepared with other (data|settings)"):
         asked(*mine, "adapter.r=2")
 
 
@@ -294,5 +309,33 @@ def test_layers_without_a_token_start_as_a_plain_lora(done, texts):
 
 def test_few_tokens_are_told_with_their_effective_rank(tiny_recipe):
     asked = [IPM, "adapter.sites=[projector]", "adapter.calibration.samples=1"]
-    with pytest.warns(CalibrationWarning, match=r"width of \d+, effective rank [\d.]+\): use \d+"):
+    said = r"adapter\.calibration\.samples: 2 layers .* 16 tokens of 1 samples for a width of 128, "
+    with pytest.warns(CalibrationWarning, match=said + r"effective rank [\d.]+\): use 8 samples"):
         prepare_only(tiny_recipe["generative"], asked)
+    few = "adapter.calibration.data={type: scenes, questions: [color], num_samples: 2}"
+    with pytest.warns(CalibrationWarning, match="it takes 8 samples or more, and the data have 2"):
+        prepare_only(tiny_recipe["generative"], [*asked[:2], few])
+
+
+def test_a_mistake_in_the_training_data_shows_before_anything_is_prepared(
+    tiny_recipe, tmp_path, capsys
+):
+    kept = "calibration: {samples: 16, data: {type: scenes, questions: [color], num_samples: 16}}"
+    kpm = IPM.replace("ipm", "kpm").replace("calibration: {samples: 16}", kept)
+    broken = "data.train={type: messages, path: gone.jsonl}"
+    where = f"training.output_dir={tmp_path / 'run'}"
+    with pytest.raises(DataError, match=r"gone\.jsonl"):
+        run(tiny_recipe["generative"], [kpm, broken, where], resume=False)
+    assert "prepared" not in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+def test_in_bfloat16_the_start_is_the_base_to_its_rounding(done, batch):
+    """W' is rounded once more than W was; the exported run has no such error."""
+    run_dir, live = done(
+        IPM, "backbone.dtype=bfloat16", "training.learning_rate=0", "training.max_steps=1"
+    )
+    base = logits(load(run_dir / "base").model, batch)
+    assert (logits(live, batch) - base).float().norm() < 0.05 * base.float().norm()
+    exported = logits(load(run_dir).model, batch)
+    assert (exported - base).float().norm() < 0.02 * base.float().norm()

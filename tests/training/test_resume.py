@@ -37,7 +37,13 @@ CASES = {
     ),
     "accumulating": (7, ("training.per_device_train_batch_size=2",)),
     "pissa": (7, ("adapter.init_lora_weights=pissa", "adapter.lora_dropout=0")),
-    "corda": (7, ("adapter={type: corda, mode: ipm, sites: [language.attention], r: 4}",)),
+    "corda": (
+        7,
+        (
+            "adapter={type: corda, mode: ipm, sites: [language.attention], r: 4}",
+            "adapter.lora_dropout=0",
+        ),
+    ),
     "projector and tower": (
         7,
         (

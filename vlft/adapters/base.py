@@ -83,6 +83,12 @@ class Prepared:
     notes: Mapping[str, Note] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was measured, as plain values."""
+        layers = {path: note._asdict() for path, note in self.notes.items()}
+        return {"layers": layers, "unseen": self.unseen}
+
 
 @runtime_checkable
 class Prepare(Protocol):

@@ -146,28 +146,31 @@ def plain(config: PeftConfig) -> PeftConfig:
     return with_fields(config, init_lora_weights=True, inference_mode=False)
 
 
-def export(model: PeftModel, folder: Path, target: Path) -> None:
-    """Write what was trained as a LoRA of rank 2r on the untouched base.
+def export(config: PeftConfig, folder: Path, target: Path) -> None:
+    """Turn trained factors in a folder into a LoRA of rank 2r on the untouched base.
 
     ``B A - B0 A0 = [B | -B0] [A ; A0]``; the scale stays, so ``lora_alpha`` doubles with the rank
-    (or grows by sqrt(2) under rsLoRA).
+    (or grows by sqrt(2) under rsLoRA). The factors are read from the file, which is whole also
+    where the model in memory is split among processes (ZeRO-3).
 
     Args:
-        model: The trained model.
+        config: Of the trained adapter.
         folder: Where ``save_initial`` wrote.
-        target: Folder for ``adapter_model.safetensors`` and ``adapter_config.json``.
+        target: Folder with the trained ``adapter_model.safetensors``, which is replaced, and
+            ``adapter_config.json`` with it.
     """
+    assert isinstance(config, LoraConfig)
     initial = load_file(folder / FOLDER / WEIGHTS)
     state = {}
-    for name, tensor in get_peft_model_state_dict(model).items():
-        trained = tensor.detach().cpu()
+    for name, trained in load_file(target / WEIGHTS).items():
+        start = initial[name]
+        assert trained.shape == start.shape, f"{name}: {trained.shape}, not {start.shape}"
         if ".lora_A" in name:
-            trained = torch.cat([trained, initial[name]], dim=0)
+            state[name] = torch.cat([trained.to(start), start], dim=0)
         elif ".lora_B" in name:
-            trained = torch.cat([trained, -initial[name]], dim=1)
-        state[name] = trained.contiguous()
-    config = model.peft_config["default"]
-    assert isinstance(config, LoraConfig)
+            state[name] = torch.cat([trained.to(start), -start], dim=1)
+        else:
+            state[name] = trained
     growth = 2**0.5 if config.use_rslora else 2
     exported = with_fields(
         plain(config),
@@ -177,6 +180,5 @@ def export(model: PeftModel, folder: Path, target: Path) -> None:
         alpha_pattern={name: growth * a for name, a in (config.alpha_pattern or {}).items()},
         inference_mode=True,
     )
-    target.mkdir(parents=True, exist_ok=True)
     replace_file(target / WEIGHTS, lambda path: save_file(state, path, metadata={"format": "pt"}))
     exported.save_pretrained(str(target))

@@ -1,8 +1,9 @@
 """open_clip hosts: its architectures, weights, tokenizers and file format."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -90,7 +91,14 @@ def build_open_clip(section: OpenClip, device: Device) -> Backbone:
         source=describe(section, model.config, processor="open_clip"),
         local_parts=("",) if source.is_random else (),
         text_length=processor.tokenizer.model_max_length,
+        inert_padding=_has_inert_padding(model.config.model_cfg["text_cfg"]),
     )
+
+
+def _has_inert_padding(text_cfg: Mapping[str, Any]) -> bool:
+    is_read_at_end = text_cfg.get("pool_type", "argmax") in ("argmax", "eos")
+    is_causal = not text_cfg.get("no_causal_mask", False)
+    return is_read_at_end and is_causal and "hf_model_name" not in text_cfg
 
 
 def save_open_clip(backbone: Backbone, folder: str | Path) -> None:

@@ -103,6 +103,8 @@ def train(
     """Train a recipe, alone or on many processes: `accelerate launch ... -m vlft train RECIPE`."""
     from vlft.cli.train import prepare_only, run
 
+    if prepare and resume:
+        raise typer.BadParameter("--prepare-only prepares a run that is not there yet; leave one")
     if prepare:
         raise typer.Exit(prepare_only(recipe, overrides or []))
     raise typer.Exit(run(recipe, overrides or [], resume=resume))

@@ -67,7 +67,9 @@ def run(name: str, overrides: list[str], *, resume: bool) -> int:
                 mutation.take_out(backbone.model, mutation.read_initial(run_dir))
         else:
             backbone = hub.starting_host(recipe)
-            found = prepared(backbone, recipe, launch, device=arguments.device, say=say)
+            found = prepared(
+                backbone, recipe, launch, run_dir=run_dir, device=arguments.device, say=say
+            )
             if found is None:
                 whole = recipe.adapter.type == "full"
                 fitting.write_base(backbone, run_dir, whole_is_trained=whole)
@@ -151,27 +153,29 @@ def prepare_only(name: str, overrides: list[str]) -> int:
     from transformers import set_seed
 
     from vlft import hub
+    from vlft.adapters import ADAPTERS
     from vlft.cli.train_prepare import prepared
     from vlft.training.launch import is_main_process, leave_group, read_launch, training_arguments
 
+    if ADAPTERS[recipe.adapter.type].prepare is None:
+        raise AdapterError(
+            f"--prepare-only: adapter.type: {recipe.adapter.type} needs no preparation; leave "
+            "the option out"
+        )
     launch = read_launch()
     batches = validate(recipe, launch)
     run_dir = Path(recipe.training.output_dir or f"runs/{loaded.name}")
     arguments = training_arguments(recipe, launch, batches, run_dir)
     set_seed(recipe.seed)
-    found = prepared(
+    prepared(
         hub.starting_host(recipe),
         recipe,
         launch,
+        run_dir=None,
         device=arguments.device,
         say=print if is_main_process() else _silent,
     )
     leave_group()
-    if found is None:
-        raise AdapterError(
-            f"--prepare-only: adapter.type: {recipe.adapter.type} needs no preparation; leave "
-            "the option out"
-        )
     return 0
 
 

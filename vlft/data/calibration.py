@@ -30,6 +30,7 @@ class CalibrationSet:
         positions: Which tokens of a conversation count.
         collate: Makes a batch of one sample.
         image_ids: Ids of tokens that stand for images.
+        pad_token_id: Of padding behind a text that reaches no output; None: there is none.
     """
 
     samples: Samples
@@ -37,11 +38,13 @@ class CalibrationSet:
     positions: Positions
     collate: Any
     image_ids: Int[Tensor, " ids"]
+    pad_token_id: int | None
 
     def __iter__(self) -> Iterator[Counted]:
         for index in self.indices:
-            batch = self.collate([self.samples[index]])
-            yield Counted(batch, counted(batch, self.positions, self.image_ids))
+            batch = _trimmed(self.collate([self.samples[index]]))
+            mask = counted(batch, self.positions, self.image_ids, pad_token_id=self.pad_token_id)
+            yield Counted(batch, mask)
 
     def digests(self) -> list[str]:
         """Return a checksum of each sample as the host sees it, with the tokens that count."""
@@ -80,11 +83,16 @@ def calibration_set(
         positions=positions,
         collate=collate,
         image_ids=image_token_ids(backbone.processor) if is_text else none,
+        pad_token_id=backbone.processor.tokenizer.pad_token_id if backbone.inert_padding else None,
     )
 
 
 def counted(
-    batch: Batch, positions: Positions, image_ids: Int[Tensor, " ids"]
+    batch: Batch,
+    positions: Positions,
+    image_ids: Int[Tensor, " ids"],
+    *,
+    pad_token_id: int | None = None,
 ) -> Bool[Tensor, "batch tokens"] | None:
     """Return which tokens count; None: all, and there is no padding.
 
@@ -92,13 +100,27 @@ def counted(
         batch: One conversation, or anything with ``positions`` ``all``.
         positions: See ``Calibration.positions``.
         image_ids: Ids of tokens that stand for images.
+        pad_token_id: Of padding behind a text that reaches no output.
     """
+    if pad_token_id is not None:
+        is_text = batch["input_ids"] != pad_token_id
+        return is_text.flip(1).cumsum(1).flip(1) > 0  # up to the last token of the text
     if positions == "all":
         return None
     is_image = torch.isin(batch["input_ids"], image_ids)
     if positions == "prompt":
         return batch["labels"] == IGNORED
     return is_image if positions == "image" else ~is_image
+
+
+def _trimmed(batch: Batch) -> Batch:
+    """Leave out the patches that SigLIP 2 fills an image up with; a batch of one needs none."""
+    mask = batch.get("pixel_attention_mask")
+    if mask is None or mask.ndim != 2:  # of pixels, elsewhere
+        return batch
+    real = int(mask.sum())
+    names = ("pixel_values", "pixel_attention_mask")
+    return {**batch, **{name: batch[name][:, :real] for name in names}}
 
 
 def _drawn(samples: Samples, count: int, seed: int) -> Sequence[int]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel, set_peft_model_state_dict
-from safetensors.torch import load_file
+from peft import PeftModel
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import (
@@ -241,9 +240,7 @@ def export(trainer: VlftTrainer, run_dir: Path, *, best: Path | None, mutates_ba
     if mutates_base:
         model = trainer.model
         assert isinstance(model, PeftModel)
-        if best is not None:
-            set_peft_model_state_dict(model, load_file(best / mutation.WEIGHTS))
-        mutation.export(model, run_dir, unfinished)
+        mutation.export(model.peft_config["default"], run_dir, unfinished)
     (unfinished / "training_args.bin").unlink(missing_ok=True)  # a pickle, and no one reads it
     run_directory.put_in_place(unfinished, run_dir)
 

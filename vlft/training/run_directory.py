@@ -229,11 +229,7 @@ def write_parameters(run_dir: Path, *, total: int, trained: int) -> None:
 
 def write_calibration(run_dir: Path, prepared: Prepared) -> None:
     """Write what an adapter's preparation has measured for each layer."""
-    facts = {
-        "layers": {path: note._asdict() for path, note in prepared.notes.items()},
-        "unseen": prepared.unseen,
-    }
-    replace_text(run_dir / CALIBRATION, json.dumps(facts, indent=2) + "\n")
+    replace_text(run_dir / CALIBRATION, json.dumps(prepared.facts, indent=2) + "\n")
 
 
 def environment() -> dict[str, Any]:

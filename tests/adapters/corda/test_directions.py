@@ -30,7 +30,9 @@ def sine(basis, other):
 @pytest.mark.parametrize("end", ["largest", "smallest"])
 @pytest.mark.parametrize("ratio", [1, 4, 8, 11])
 @pytest.mark.parametrize("spectrum", SPECTRA)
-@pytest.mark.parametrize("shape", [(30, 30), (20, 45), (45, 20)], ids=["square", "wide", "tall"])
+@pytest.mark.parametrize(
+    "shape", [(30, 30), (20, 45), (45, 20), (72, 90)], ids=["square", "wide", "tall", "large"]
+)
 def test_as_accurate_as_a_full_svd(draw, shape, spectrum, ratio, end):
     count, r = min(shape), 6
     values = SPECTRA[spectrum](count, ratio)

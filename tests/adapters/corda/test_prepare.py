@@ -16,7 +16,7 @@ from vlft.adapters.corda.plan import plan
 from vlft.adapters.corda.prepare import prepare
 from vlft.adapters.sites import resolve_modules
 from vlft.backbones import build
-from vlft.data.calibration import calibration_set, counted
+from vlft.data.calibration import _trimmed, calibration_set, counted
 from vlft.data.pipeline import open_samples
 from vlft.errors import AdapterError, RunDirectoryError, SiteError
 from vlft.objectives import build_objective
@@ -39,6 +39,7 @@ HOSTS = {
     **{name: ImageTextToText(type="image_text_to_text", config=name) for name in GENERATIVE},
     "tiny_clip": Clip(type="clip", config="tiny_clip"),
     "tiny_siglip": Siglip(type="siglip", config="tiny_siglip"),
+    "tiny_siglip2": Siglip(type="siglip", config="tiny_siglip2"),
     "tiny_open_clip": OpenClip(type="open_clip", config="tiny_open_clip"),
     **{name: Vision(type="vision", config=name, labels=SHAPES) for name in VISION},
 }
@@ -193,6 +194,34 @@ def test_masked_positions_do_not_matter_to_the_result(host, tmp_path):
         torch.testing.assert_close(starts[1][path].b @ starts[1][path].a, pair.b @ pair.a)
 
 
+@pytest.mark.parametrize("name", ["tiny_clip", "tiny_open_clip"])
+def test_padding_of_texts_that_reaches_no_output_does_not_count(name, host):
+    """open_clip pads every text; what follows its end token is no input of anything."""
+    backbone = host(name)
+    section = section_of(backbone, sites=("text.mlp",))
+    shown = shown_to(backbone)
+    texts = sum(
+        int((batch["input_ids"] != 0).sum())
+        if name == "tiny_open_clip"
+        else batch["input_ids"].numel()
+        for batch, _ in shown
+    )
+    found = prepared_on(backbone, section, shown)
+    assert {note.tokens for note in found.notes.values()} == {texts}
+
+
+def test_patches_that_fill_an_image_up_do_not_count(host):
+    backbone = host("tiny_siglip2")
+    shown = shown_to(backbone)
+    batch, _ = next(iter(shown))
+    padded = torch.nn.functional.pad(batch["pixel_values"], (0, 0, 0, 5))
+    mask = torch.nn.functional.pad(batch["pixel_attention_mask"], (0, 5))
+    trimmed = _trimmed({**batch, "pixel_values": padded, "pixel_attention_mask": mask})
+    assert torch.equal(trimmed["pixel_values"], batch["pixel_values"])
+    found = prepared_on(backbone, section_of(backbone, sites=("vision.mlp",)), [Counted(trimmed)])
+    assert {n.tokens for n in found.notes.values()} == {int(batch["pixel_attention_mask"].sum())}
+
+
 def test_counted_positions_of_a_batch():
     ids, labels = torch.tensor([[5, 9, 9, 6, 7]]), torch.tensor([[-100, -100, -100, -100, 7]])
     batch, image = {"input_ids": ids, "labels": labels}, torch.tensor([9])
@@ -304,6 +333,32 @@ def test_a_tied_weight_is_refused(host):
     section = section_of(backbone, sites=("language.head",))
     with pytest.raises(SiteError, match=r"'lm_head' is also that of .*embed_tokens' \(tied\)"):
         prepared_on(backbone, section, shown_to(backbone))
+
+
+def test_an_override_of_no_layer_is_refused(host):
+    backbone = host("tiny_llava")
+    section = section_of(backbone, sites=("projector",), overrides={"vision": {"r": 2}})
+    with pytest.raises(AdapterError, match=r"adapter\.overrides\.vision: no layer .* is there"):
+        plan(section, resolve_modules(backbone, section), backbone)
+
+
+def test_kpm_needs_data_of_its_own_where_site_and_tower_are_put_together(host):
+    backbone = host("tiny_llava")
+    own = {"mode": "kpm", "calibration": {"data": {"type": "scenes"}}}
+    overrides = {"language": own, "language.mlp": {"calibration": {"samples": 16}}}
+    section = section_of(
+        backbone, sites=("language.mlp", "language.attention"), overrides=overrides
+    )
+    with pytest.raises(AdapterError, match=r"adapter\.mode: kpm keeps .* for .*mlp\.\w+ none"):
+        plan(section, resolve_modules(backbone, section), backbone)
+
+
+def test_attention_that_reads_its_weights_itself_is_refused(host):
+    attention = nn.ModuleDict({"attn": nn.MultiheadAttention(8, 2)})
+    backbone = replace(host("tiny_llava"), model=attention, sites={}, towers={})
+    section = CordaAdapter(type="corda", mode="ipm", r=2, target_modules=r"attn\.out_proj")
+    with pytest.raises(AdapterError, match=r"cannot sit on 'attn\.out_proj'"):
+        plan(section, ["attn.out_proj"], backbone)
 
 
 def test_factors_of_another_model_are_refused(host):

@@ -1,8 +1,8 @@
 """What preparation found, on disk by what it was made of.
 
 One safetensors file per preparation: the factors in float32, and in its header what was measured
-and the key. A key has parts (weights, data, settings), so that of a file that does not fit it can
-be said what has changed.
+and the key; what was measured also stands beside it as JSON. A key has parts (weights, data,
+settings), so that of a file that does not fit it can be said what has changed.
 """
 
 import json
@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from vlft.adapters.base import Note, Pair, Prepared
-from vlft.disk import replace_file, tell_full_disk
+from vlft.disk import replace_file, replace_text, tell_full_disk
 
 Key: TypeAlias = Mapping[str, str]
 """Checksums by part: ``weights``, ``data``, ``settings``."""
@@ -73,6 +73,7 @@ class PreparedStore:
         with tell_full_disk(self.folder, what="the prepared adapter"):
             self.folder.mkdir(parents=True, exist_ok=True)
             replace_file(path, lambda part: save_file(tensors, part, metadata=header))
+            replace_text(path.with_suffix(".json"), json.dumps(prepared.facts, indent=2) + "\n")
         return path
 
     def changed(self, key: Key) -> tuple[str, ...] | None:
@@ -90,6 +91,7 @@ class PreparedStore:
 def _header(path: Path) -> dict[str, str] | None:
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata()
+            found = file.metadata()
     except (OSError, SafetensorError):
         return None
+    return found if found and {"key", "prepared"} <= found.keys() else None

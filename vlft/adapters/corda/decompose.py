@@ -225,7 +225,8 @@ def decomposed(
     for paths in groups(covariances):
         weights = {path: weight_of(model.get_submodule(path)) for path in paths}
         is_any_tall = any(_is_tall(weights[path], wanted[path].blocks) for path in paths)
-        ready = damp(covariances[paths[0]].mean(), invert=is_any_tall)
+        covariance = covariances[paths[0]].mean().to(weights[paths[0]].device)
+        ready = damp(covariance, invert=is_any_tall)
         for path, weight in weights.items():
             yield path, decompose(weight, ready, wanted[path], dtype=dtype, balance=balance)
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from peft import LoraConfig, PeftConfig
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from vlft.adapters.corda.covariance import LINEAR, shape_of
 from vlft.adapters.corda.decompose import Wanted, scaling
@@ -53,6 +54,8 @@ def plan(section: CordaAdapter, modules: list[str], backbone: Backbone) -> dict[
     """
     require_kind(backbone, modules, LINEAR, method="corda")
     refuse_tied(backbone, modules, method="corda")
+    _refuse_bypassed(backbone, modules)
+    _refuse_idle(backbone, modules, section)
     scale = scaling(section.r, _alpha(section), use_rslora=section.use_rslora)
     return {path: _layer(section, path, backbone, scale) for path in modules}
 
@@ -89,17 +92,15 @@ def _whole(path: str) -> str:
 def _layer(section: CordaAdapter, path: str, backbone: Backbone, scale: float) -> Layer:
     named = [name for name in section.overrides if _holds(backbone, name, path)]
     named.sort(key=lambda name: name not in backbone.towers)  # a site wins over its tower
-    values = {"r": section.r, "mode": section.mode, "calibration": 0}
-    said_by = ""
+    r, mode, calibration, said_by = section.r, section.mode, 0, ""
     for name in named:
         own = section.overrides[name]
         if own.r is not None:
-            values["r"], said_by = own.r, f"overrides.{name}."
+            r, said_by = own.r, f"overrides.{name}."
         if own.mode is not None:
-            values["mode"] = own.mode
+            mode = own.mode
         if own.calibration is not None:
-            values["calibration"] = _index(section, own)
-    r = values["r"]
+            calibration = _index(section, own)
     rows, columns = shape_of(path, backbone.model.get_submodule(path))
     blocks = _blocks(path, rows, columns) if section.merged_qkv == "split" else 1
     most = min(rows // blocks, columns)
@@ -109,7 +110,30 @@ def _layer(section: CordaAdapter, path: str, backbone: Backbone, scale: float) -
             f"{columns} inputs): use at most {most} there (adapter.overrides names towers and "
             "sites)"
         )
-    return Layer(Wanted(r, values["mode"], scale, blocks), values["calibration"])
+    if mode == "kpm" and section.calibrations[calibration].data is None:
+        raise AdapterError(
+            f"adapter.mode: kpm keeps what its calibration data stand for, and for {path} none are "
+            "named: give the calibration that applies there its data, or use mode: ipm"
+        )
+    return Layer(Wanted(r, mode, scale, blocks), calibration)
+
+
+def _refuse_idle(backbone: Backbone, modules: list[str], section: CordaAdapter) -> None:
+    for name in section.overrides:
+        if not any(_holds(backbone, name, path) for path in modules):
+            raise AdapterError(
+                f"adapter.overrides.{name}: no layer that the adapter sits on is there: leave it "
+                "out, or add its sites"
+            )
+
+
+def _refuse_bypassed(backbone: Backbone, modules: list[str]) -> None:
+    for path in modules:
+        if isinstance(backbone.model.get_submodule(path), NonDynamicallyQuantizableLinear):
+            raise AdapterError(
+                f"adapter: corda cannot sit on {path!r}, whose weight is read by nn.Multihead"
+                "Attention without a call: leave it out of the sites"
+            )
 
 
 def _holds(backbone: Backbone, name: str, path: str) -> bool:

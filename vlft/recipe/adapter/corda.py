@@ -90,17 +90,13 @@ class CordaAdapter(Placed):
                 f"differs by {f'overrides.{ranks[0]}.r' if ranks else 'merged_qkv: split'}: use "
                 "use_rslora: false, or one rank for all",
             )
-        named = {"": self, **self.overrides}
-        for name, one in named.items():
-            calibration = one.calibration or self.calibration
-            if (one.mode or self.mode) == "kpm" and calibration.data is None:
-                field = f"overrides.{name}.mode" if name else "mode"
-                raise Contradiction(
-                    field,
-                    "kpm keeps what its calibration data stand for, and those of the task itself "
-                    "are what is to be learned: give calibration.data (questions about what the "
-                    "model knows), or use mode: ipm",
-                )
+        if self.mode == "kpm" and all(one.data is None for one in self.calibrations):
+            raise Contradiction(
+                "mode",
+                "kpm keeps what its calibration data stand for, and those of the task itself "
+                "are what is to be learned: give calibration.data (questions about what the "
+                "model knows), or use mode: ipm",
+            )
         return self
 
     @property
@@ -108,3 +104,12 @@ class CordaAdapter(Placed):
         """Every way of calibrating that is asked for, the adapter's own first."""
         own = (one.calibration for one in self.overrides.values() if one.calibration is not None)
         return (self.calibration, *own)
+
+    @property
+    def calibration_fields(self) -> tuple[str, ...]:
+        """Where each of ``calibrations`` stands in the recipe."""
+        own = (name for name, one in self.overrides.items() if one.calibration is not None)
+        return (
+            "adapter.calibration",
+            *(f"adapter.overrides.{name}.calibration" for name in own),
+        )

@@ -26,4 +26,12 @@ class PeftAdapter(Placed):
                 "`target_modules` is filled in from `sites`: write `sites`, or "
                 "`target_modules` beside `options`",
             )
+        init = self.options.get("init_lora_weights", True)
+        if self.peft_type.upper() == "LORA" and init not in (True, False, "gaussian"):
+            raise Contradiction(
+                "options",
+                f"init_lora_weights: {init} changes the weights of the base, which a run of type "
+                "peft does not keep track of: use type: corda, or type: lora with "
+                "init_lora_weights: pissa",
+            )
         return self

@@ -11,10 +11,7 @@ from vlft.recipe.schema import Recipe
 
 def calibrations(adapter: CordaAdapter) -> Iterator[tuple[str, Calibration]]:
     """Yield every calibration with its place in the recipe."""
-    yield "adapter.calibration", adapter.calibration
-    for name, own in adapter.overrides.items():
-        if own.calibration is not None:
-            yield f"adapter.overrides.{name}.calibration", own.calibration
+    yield from zip(adapter.calibration_fields, adapter.calibrations, strict=True)
 
 
 def calibrated(recipe: Recipe) -> Iterator[Conflict]:
