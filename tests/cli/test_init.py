@@ -87,6 +87,7 @@ def test_three_commands_from_a_model_and_a_file_to_the_first_step(vlft, mine, ch
         ("lora", {"type": "lora", "quantization": "none", "dtype": "bfloat16"}),
         ("qlora", {"type": "lora", "quantization": "nf4", "dtype": "bfloat16"}),
         ("full", {"type": "full", "quantization": "none", "dtype": "float32"}),
+        ("corda", {"type": "corda", "quantization": "none", "dtype": "bfloat16"}),
         ("dehvf", {"type": "dehvf", "quantization": "none", "dtype": "bfloat16"}),
     ],
 )

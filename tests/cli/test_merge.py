@@ -40,7 +40,11 @@ def merged(lora_run, clip_run, train, batches, tmp_path_factory) -> dict[str, tu
     """Merged runs: name to (run, folder, plain class, inputs)."""
     folder = tmp_path_factory.mktemp("merged")
     pissa = train("adapter.init_lora_weights=pissa", "towers={projector: {train: full}}")
+    corda = "adapter={type: corda, mode: ipm, sites: [projector, language.mlp], r: 4, save: %s}"
+    portable, residual = (train(corda % save) for save in ("portable", "residual"))
     runs = {
+        "corda": (portable, "AutoModelForImageTextToText", "tiny_llava"),
+        "corda residual": (residual, "AutoModelForImageTextToText", "tiny_llava"),
         "lora": (lora_run, "AutoModelForImageTextToText", "tiny_llava"),
         "pissa": (pissa, "AutoModelForImageTextToText", "tiny_llava"),
         "clip": (clip_run, "CLIPModel", "tiny_clip"),

@@ -189,6 +189,27 @@ def test_ranks_of_sites_are_exported_with_their_scale(done, batch):
     assert_close(logits(load(run_dir).model, batch), logits(model, batch))
 
 
+OPTIONS = {
+    "rslora": "use_rslora: true, lora_alpha: 8",
+    "balanced": "balance: true, normalizer: none, covariance_dtype: float64",
+    "absmax": "normalizer: absmax, lora_alpha: 8",
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_options_export_what_was_trained(options, done, batch):
+    run_dir, model = done(IPM.replace("r: 4", f"r: 4, {options}"), FAST)
+    base = AutoModelForImageTextToText.from_pretrained(run_dir / "base")
+    assert_close(logits(PeftModel.from_pretrained(base, str(run_dir)), batch), logits(model, batch))
+
+
+def test_ranks_of_sites_load_with_stock_peft(done, batch):
+    ranks = "overrides: {language.mlp: {r: 2}, projector: {r: 8}}"
+    run_dir, model = done(IPM.replace("r: 4", f"r: 4, lora_alpha: 8, {ranks}"), FAST)
+    base = AutoModelForImageTextToText.from_pretrained(run_dir / "base")
+    assert_close(logits(PeftModel.from_pretrained(base, str(run_dir)), batch), logits(model, batch))
+
+
 # preparing beforehand
 
 

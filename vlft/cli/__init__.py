@@ -40,7 +40,7 @@ def init(
     recipe: Annotated[
         str | None, typer.Option(help="Instead: a shipped recipe to copy (`vlft list recipes`).")
     ] = None,
-    adapter: Annotated[str, typer.Option(help="lora, qlora, full or dehvf.")] = "lora",
+    adapter: Annotated[str, typer.Option(help="lora, qlora, full, corda or dehvf.")] = "lora",
     out: Annotated[
         str | None, typer.Option(help="File to write; default: recipe.yaml, or the copy's name.")
     ] = None,

@@ -9,14 +9,16 @@ from vlft.errors import RecipeError, pick
 DEFAULT = "recipe.yaml"
 MAX_INLINE = 20  # class names that are written into the recipe itself
 
-ADAPTERS = {"lora": "LoRA", "qlora": "QLoRA", "full": "Full training", "dehvf": "DEHVF"}
+ADAPTERS = {
+    "lora": "LoRA", "qlora": "QLoRA", "full": "Full training", "corda": "CorDA", "dehvf": "DEHVF",
+}  # fmt: skip
 
 BATCHES = {"generative": 16, "contrastive": 256, "vision": 64}
 """Samples per step, by family of the host, where the data have as many."""
 
-RATES = {"lora": "1e-4", "qlora": "2e-4", "full": "1e-5", "dehvf": "5e-4"}
-"""Usual peak rates: LoRA as in LLaMA-Factory's examples, QLoRA as in arXiv 2305.14314, DEHVF as
-MemVP (arXiv 2405.05615): 9e-3 for 256 samples per step, here 16."""
+RATES = {"lora": "1e-4", "qlora": "2e-4", "full": "1e-5", "corda": "2e-5", "dehvf": "5e-4"}
+"""Usual peak rates: LoRA as in LLaMA-Factory's examples, QLoRA as in arXiv 2305.14314, CorDA as in
+arXiv 2406.05223, DEHVF as MemVP (arXiv 2405.05615): 9e-3 for 256 samples per step, here 16."""
 
 PLACES = {
     "generative": ("language.attention", "language.mlp"),
@@ -146,6 +148,8 @@ def _adapter(adapter: str, places: list[str], dehvf: dict[str, int]) -> str:
         return f"adapter: {_flow({'type': 'dehvf', **dehvf})}"
     if adapter == "full":
         return "adapter: {type: full}  # every weight of what `towers` does not freeze"
+    if adapter == "corda":
+        return f"adapter: {{type: corda, mode: ipm, sites: [{', '.join(places)}], r: 32}}"
     sizes = "r: 64, lora_alpha: 16" if adapter == "qlora" else "r: 16, lora_alpha: 32"
     return f"adapter: {{type: lora, sites: [{', '.join(places)}], {sizes}}}"
 
