@@ -153,3 +153,19 @@ def test_towers_of_timm_are_read_before_their_projection():
         given = model(visual_features=rows, input_ids=ids).image_embeds
     assert rows.shape[1] != plain.shape[1]
     assert torch.equal(given, plain)
+
+
+def test_another_configuration_of_the_same_weights_gives_other_features():
+    """An activation is no weight: rows of the one would be served to the other in silence."""
+    torch.manual_seed(0)
+    plain = build(Clip(type="clip", config="tiny_clip"))
+    other = replace(plain, model=copy.deepcopy(plain.model))
+    assert plain.model.config.vision_config.hidden_act != "relu"
+    other.model.config.vision_config.hidden_act = "relu"
+    folders = set()
+    for backbone in (plain, other):
+        for parameter in backbone.model.parameters():
+            parameter.requires_grad_(False)
+        features = vision_features(backbone, torch.device("cpu"))
+        folders.add(cached(opened(backbone), features, say=print).folder)
+    assert len(folders) == 2

@@ -1,4 +1,6 @@
+import copy
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ def test_rows_come_back_by_their_keys_in_any_order(tmp_path):
     store.append(rows(a=1, b=2))
     store.append(rows(c=3))
     again = FeatureStore(tmp_path, (2, 3))
-    for one in (store, again, pickle.loads(pickle.dumps(store))):  # noqa: S301  our own
+    for one in (store, again, pickle.loads(pickle.dumps(store))):
         assert one.rows(["c", "a", "c"])[:, 0, 0].tolist() == [3, 1, 3]
         assert one.rows(["b"]).dtype == torch.float16
     assert "b" in again
@@ -77,3 +79,22 @@ def test_values_that_float16_does_not_hold_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"values that float16 does not hold \(up to 1e\+05\)"):
         store.append(rows(a=1e5))
     assert "a" not in FeatureStore(tmp_path, (2, 3))
+
+
+def test_a_store_that_was_deleted_and_filled_again_is_not_read_as_the_old_one(tmp_path):
+    """Equal sizes, other rows: a worker that maps the file anew would give others' features."""
+    old = FeatureStore(tmp_path / "s", (2, 3))
+    old.append(rows(a=1))
+    shutil.rmtree(tmp_path / "s")
+    FeatureStore(tmp_path / "s", (2, 3)).append(rows(x=9))
+    worker = copy.copy(old)  # as a process of its own gets it, without the mapped file
+    for store in (old, worker):
+        with pytest.raises(DataError, match="are gone or cut off while a run reads them"):
+            store.rows(["a"])
+    with pytest.raises(DataError, match="are gone or cut off"):
+        old.append(rows(b=2))
+
+
+def test_a_row_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(DataError, match="are gone or cut off"):
+        FeatureStore(tmp_path, (2, 3)).rows(["nothing"])

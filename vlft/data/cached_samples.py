@@ -28,7 +28,7 @@ from vlft.errors import RecordError
 FOLDER = "vision_features"
 """Below the folder of files that can be made again."""
 
-LAYOUT = 2
+LAYOUT = 3
 """Of the files of a store."""
 
 
@@ -55,7 +55,8 @@ class CachedSamples(Dataset):
     ) -> None:
         self.records = samples.records
         frozen = features.frozen
-        named = json.dumps([LAYOUT, frozen.kind, features.shape], sort_keys=True).encode()
+        said = [LAYOUT, frozen.kind, features.shape, features.made_by]
+        named = json.dumps(said, sort_keys=True, default=str).encode()
         weights = fingerprint(frozen.tower, leave_out=frozen.after)
         name = f"{weights}-{sha256(named).hexdigest()[:12]}"
         self._store = FeatureStore(cache_folder() / FOLDER / name, features.shape)

@@ -4,6 +4,7 @@
     index        one line per image: the hash, and how many rows it has
     sources      one line per image: the hash of its file and preparation, that of its rows, width
                  and height
+    name         drawn when the store was made: another one after it was deleted and made again
 
 Rows count when their line is complete, and the line is written after them: a kill loses the rows of
 one append at most. An image is found by its source without being prepared again.
@@ -13,6 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -20,10 +22,10 @@ from filelock import FileLock
 from jaxtyping import Shaped
 from torch import Tensor
 
-from vlft.disk import free_bytes, tell_full_disk
+from vlft.disk import free_bytes, replace_text, tell_full_disk
 from vlft.errors import DataError
 
-ROWS, INDEX, SOURCES, LOCK = "rows.bin", "index", "sources", "lock"
+ROWS, INDEX, SOURCES, LOCK, NAME = "rows.bin", "index", "sources", "lock", "name"
 
 MARGIN = 64 * 2**20
 """Bytes that are left free on the disk."""
@@ -65,6 +67,10 @@ class FeatureStore:
         self._num_rows = 0
         self._seen: dict[str, Seen] = {}
         self._mapped: np.memmap | None = None
+        with FileLock(folder / LOCK):
+            if not (folder / NAME).is_file():
+                replace_text(folder / NAME, uuid4().hex)
+        self._name = self._read_name()
         self.reload()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -120,6 +126,7 @@ class FeatureStore:
         wrong = [rows.shape for rows in images.values() if rows.shape[1:] != self.shape]
         assert not wrong, f"rows of {wrong[0]}, not {self.shape}"
         with FileLock(self.folder / LOCK), tell_full_disk(self.folder, what="vision features"):
+            self._require_same()
             if _size(self.folder / INDEX) != self._index_bytes:
                 self._read_index()
             added = {key: _stored(rows) for key, rows in images.items() if key not in self._place}
@@ -154,21 +161,39 @@ class FeatureStore:
         Raises:
             DataError: The rows are there no longer.
         """
+        if any(key not in self._place for key in keys):
+            raise self._gone()
         places = [self._place[key] for key in keys]
         if self._mapped is None:
+            self._require_same()
             shape = (self._num_rows, *self.shape)
             try:
                 self._mapped = np.memmap(
                     self.folder / ROWS, dtype=np.float16, mode="r", shape=shape
                 )
             except (OSError, ValueError) as error:
-                raise DataError(
-                    f"data.cache_vision_features: the features in {self.folder} are gone or cut "
-                    "off while a run reads them: start it again (with --resume), which computes "
-                    "what is missing"
-                ) from error
+                raise self._gone() from error
         parts = [self._mapped[start : start + count] for start, count in places]
         return torch.from_numpy(np.concatenate(parts))
+
+    def _require_same(self) -> None:
+        """Refuse files that somebody has deleted, and others have filled again, in another order.
+
+        Raises:
+            DataError: They are not those that were read.
+        """
+        if self._read_name() != self._name:
+            raise self._gone()
+
+    def _read_name(self) -> str:
+        path = self.folder / NAME
+        return path.read_text() if path.is_file() else ""
+
+    def _gone(self) -> DataError:
+        return DataError(
+            f"data.cache_vision_features: the features in {self.folder} are gone or cut off while "
+            "a run reads them: start it again (with --resume), which computes what is missing"
+        )
 
     def _put(self, key: str, count: int) -> None:
         self._place[key] = _Place(self._num_rows, count)

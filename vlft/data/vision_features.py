@@ -1,11 +1,14 @@
 """Features of a frozen vision tower: what a host's training needs of an image.
 
-They are kept below a folder named by the tower's weights and by what is kept, by a hash of the
-image's tensors as the host's processor makes them: other weights, another preprocessing or other
-groups are other features.
+They are kept below a folder named by the tower's weights and configuration and by what is kept, by a
+hash of the image's tensors as the host's processor makes them: other weights, another preprocessing
+or other groups are other features.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -34,6 +37,20 @@ TOWERS = {"generative": GENERATIVE, "contrastive": CONTRASTIVE, "vision": VISION
 """Ways to read a frozen tower, by the host's family and ``model_type``."""
 
 
+CODE = {"transformers": "transformers", "open_clip_torch": "open_clip"}
+"""Packages that towers come from, and their modules."""
+
+UNRELATED = (
+    "architectures",
+    "dtype",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "transformers_version",
+)
+"""Fields of a configuration that features do not depend on."""
+
+
 @dataclass(frozen=True)
 class VisionFeatures:
     """What is kept of an image.
@@ -42,12 +59,15 @@ class VisionFeatures:
         frozen: The tower, and how it is read.
         device: Where it runs.
         shape: Of one row.
+        made_by: What beside the weights decides about features: the tower's class, configuration
+            and version, as plain values.
         blank: What a batch without images gets instead of them: a gray image's inputs.
     """
 
     frozen: FrozenTower
     device: torch.device
     shape: tuple[int, ...]
+    made_by: Mapping[str, Any]
     blank: dict[str, Tensor]
 
     def read(self, images: list[Images]) -> list[Float[Tensor, "rows *shape"]]:
@@ -77,7 +97,24 @@ def vision_features(backbone: Backbone, device: torch.device) -> VisionFeatures:
     if frozen.output is not None:
         take_features(base_model(backbone.model), frozen)
     kept = {name: inputs[name] for name in frozen.kept}
-    return VisionFeatures(frozen, device, tuple(rows.shape[1:]), {INPUT: rows, **kept})
+    made_by = _made_by(base_model(backbone.model), frozen)
+    return VisionFeatures(frozen, device, tuple(rows.shape[1:]), made_by, {INPUT: rows, **kept})
+
+
+def _made_by(model: Any, frozen: FrozenTower) -> dict[str, Any]:
+    config = model.config.to_dict()
+    if "model_cfg" in config:  # open_clip's
+        whole = config["model_cfg"]
+        tower = {"quick_gelu": whole.get("quick_gelu", False), **whole["vision_cfg"]}
+    else:
+        tower = config.get("vision_config", config)
+    fields = {
+        name: value
+        for name, value in tower.items()
+        if name not in UNRELATED and not name.startswith("_")
+    }
+    code = {name: version(name) for name, module in CODE.items() if find_spec(module)}
+    return {"class": type(frozen.tower).__qualname__, "config": fields, "code": code}
 
 
 def _frozen_tower(backbone: Backbone, inputs: Images) -> FrozenTower:
