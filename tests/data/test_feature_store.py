@@ -20,7 +20,7 @@ def test_rows_come_back_by_their_keys_in_any_order(tmp_path):
     store.append(rows(a=1, b=2))
     store.append(rows(c=3))
     again = FeatureStore(tmp_path, (2, 3))
-    for one in (store, again, pickle.loads(pickle.dumps(store))):
+    for one in (store, again, pickle.loads(pickle.dumps(store))):  # noqa: S301  our own
         assert one.rows(["c", "a", "c"])[:, 0, 0].tolist() == [3, 1, 3]
         assert one.rows(["b"]).dtype == torch.float16
     assert "b" in again
