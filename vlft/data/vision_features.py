@@ -1,8 +1,8 @@
 """Features of a frozen vision tower: what a host's training needs of an image.
 
-They are kept below a folder named by the tower's weights and configuration and by what is kept, by a
-hash of the image's tensors as the host's processor makes them: other weights, another preprocessing
-or other groups are other features.
+They are kept below a folder named by the tower's weights and configuration and by what is kept, by
+a hash of the image's tensors as the host's processor makes them: other weights, another
+preprocessing or other groups are other features.
 """
 
 from collections.abc import Mapping
