@@ -104,7 +104,7 @@ class Prepare(Protocol):
         """Prepare; the host is run, and not changed.
 
         Args:
-            backbone: The bare host.
+            backbone: The bare host, in evaluation mode.
             section: The recipe's ``adapter``.
             batches: This process's share of each data set of ``section.calibrations``.
             run: Runs the host on a batch.

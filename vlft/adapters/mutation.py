@@ -131,12 +131,17 @@ def read_initial(folder: Path) -> Start:
     }
 
 
+def scaling(r: int, alpha: float, *, use_rslora: bool = False) -> float:
+    """Return LoRA's scale, or rank-stabilized LoRA's."""
+    return alpha / (r**0.5 if use_rslora else r)
+
+
 def scale_of(config: LoraConfig, path: str) -> float:
     """Return what a LoRA multiplies ``B A`` by at a layer."""
     ranks, alphas = (config.rank_pattern or {}), (config.alpha_pattern or {})
     r = ranks.get(get_pattern_key([*ranks], path), config.r)
     alpha = alphas.get(get_pattern_key([*alphas], path), config.lora_alpha)
-    return alpha / (r**0.5 if config.use_rslora else r)
+    return scaling(r, float(alpha), use_rslora=config.use_rslora)
 
 
 def plain(config: PeftConfig) -> PeftConfig:

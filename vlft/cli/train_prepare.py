@@ -19,9 +19,11 @@ from torch import Tensor
 from vlft.adapters import ADAPTERS
 from vlft.adapters.base import Prepared
 from vlft.adapters.corda.cache import Key, PreparedStore
+from vlft.adapters.corda.covariance import processes
 from vlft.adapters.corda.plan import Layer, plan
 from vlft.adapters.sites import resolve_modules
 from vlft.backbones.fingerprint import fingerprint
+from vlft.backbones.modes import in_eval_mode
 from vlft.data import pipeline
 from vlft.data.calibration import CalibrationSet, calibration_set
 from vlft.disk import cache_folder
@@ -91,7 +93,8 @@ def prepared(
         backbone.model.to(device)
         try:
             shown = [one or () for one in sets]
-            found = adapter.prepare(backbone, section, shown, _runner(backbone, recipe, device))
+            with in_eval_mode(backbone.model):
+                found = adapter.prepare(backbone, section, shown, _runner(backbone, recipe, device))
         finally:
             backbone.model.to("cpu")
         if is_main_process():
@@ -150,7 +153,7 @@ def warn(
 def _calibration_set(
     backbone: Backbone, recipe: Recipe, calibration: Calibration, run_dir: Path | None
 ) -> CalibrationSet:
-    rank, world_size = (dist.get_rank(), dist.get_world_size()) if _together() else (0, 1)
+    rank, world_size = processes()
     dataset = calibration.data or recipe.data.train
     assert dataset is not None  # validate(recipe, launch) refuses a recipe without data.train
     return calibration_set(
@@ -206,9 +209,10 @@ def _key(
 def _digests(shown: CalibrationSet) -> list[str]:
     """Return checksums of the samples of all processes, in the order of the draw."""
     mine = shown.digests()
-    if not _together():
+    _, world_size = processes()
+    if world_size == 1:
         return mine
-    everyones: list[list[str]] = [[] for _ in range(dist.get_world_size())]
+    everyones: list[list[str]] = [[] for _ in range(world_size)]
     dist.all_gather_object(everyones, mine)
     longest = max(map(len, everyones))
     return [part[place] for place in range(longest) for part in everyones if place < len(part)]
@@ -216,15 +220,12 @@ def _digests(shown: CalibrationSet) -> list[str]:
 
 def _everywhere(found: bool) -> bool:
     """Whether it is so in every process."""
-    if not _together():
+    _, world_size = processes()
+    if world_size == 1:
         return found
-    everyones: list[Any] = [None] * dist.get_world_size()
+    everyones: list[Any] = [None] * world_size
     dist.all_gather_object(everyones, found)
     return all(everyones)
-
-
-def _together() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _beforehand(changed: tuple[str, ...]) -> str:

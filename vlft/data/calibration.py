@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Literal
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from vlft.adapters.base import Counted
 from vlft.data.collate import ConversationCollator
+from vlft.data.content import content_key
 from vlft.data.mixture import MixedSamples, Samples
 from vlft.data.pipeline import collator
 from vlft.data.process import image_token_ids
@@ -48,7 +48,7 @@ class CalibrationSet:
 
     def digests(self) -> list[str]:
         """Return a checksum of each sample as the host sees it, with the tokens that count."""
-        return [_digest(batch, mask) for batch, mask in self]
+        return [content_key(_tensors(one)) for one in self]
 
 
 def calibration_set(
@@ -141,12 +141,6 @@ def _drawn(samples: Samples, count: int, seed: int) -> Sequence[int]:
     return keys.topk(most).indices.tolist()
 
 
-def _digest(batch: Batch, mask: Tensor | None) -> str:
-    digest = sha256()
-    tensors = {**batch, "counted": mask}
-    for name in sorted(tensors):
-        value = tensors[name]
-        if isinstance(value, Tensor):
-            digest.update(f"{name} {tuple(value.shape)} {value.dtype} ".encode())
-            digest.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def _tensors(one: Counted) -> dict[str, Tensor]:
+    shown = {**one.batch, "counted": one.mask}
+    return {name: value for name, value in shown.items() if isinstance(value, Tensor)}

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vlft.backbones.frozen_tower import Images
+from vlft.data.content import content_key
 from vlft.data.encoded import EncodedDataset
 from vlft.data.feature_store import FeatureStore, Seen
 from vlft.data.known_images import AnySample, Found, shown, sizes_of
@@ -118,7 +119,7 @@ class Filling:
             return found, found.keys, []
         inputs = found.sample.image_inputs
         images = self._features.frozen.split(inputs, found.counts) if inputs else []
-        return found, [_key(image) for image in images], images
+        return found, [content_key(image) for image in images], images
 
     def _made_by_others(self, index: int) -> Made:
         found, keys, _ = self._encoded(index)
@@ -173,11 +174,3 @@ class _Waiting:
 
 def _numbers(image: Images) -> int:
     return sum(map(Tensor.numel, image.values()))
-
-
-def _key(image: Images) -> str:
-    digest = sha256()
-    for name, tensor in sorted(image.items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -7,8 +7,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaMo
 from transformers.pytorch_utils import Conv1D
 
 from vlft.adapters.corda.covariance import gather, groups
-from vlft.adapters.corda.decompose import Wanted, damp, decompose, decomposed, scaling
-from vlft.adapters.mutation import weight_of
+from vlft.adapters.corda.decompose import Wanted, damp, decompose, decomposed
+from vlft.adapters.mutation import scaling, weight_of
 from vlft.errors import AdapterError
 
 MODES = ("ipm", "kpm")

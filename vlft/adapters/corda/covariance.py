@@ -256,6 +256,13 @@ def groups(covariances: Mapping[str, Covariance]) -> tuple[tuple[str, ...], ...]
     return tuple(tuple(paths) for paths in found.values())
 
 
+def processes() -> tuple[int, int]:
+    """Return the number of this process, and how many there are."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return 0, 1
+    return dist.get_rank(), dist.get_world_size()
+
+
 def summed(found: Found) -> dict[str, Covariance]:
     """Return the covariances over all processes; those of this one where there is one only.
 
@@ -263,11 +270,12 @@ def summed(found: Found) -> dict[str, Covariance]:
     is missing where no process has seen a token of it. Sums of ``found`` may be reused.
     """
     mine = found.covariances
-    if not (dist.is_available() and dist.is_initialized()):
+    _, world = processes()
+    if world == 1:
         return mine
     places = {path: place for place, shared in enumerate(groups(mine)) for path in shared}
     sent = {path: (places[path], one.tokens, one.calls) for path, one in mine.items()}
-    theirs: list[dict[str, tuple[int, int, int]]] = [{} for _ in range(dist.get_world_size())]
+    theirs: list[dict[str, tuple[int, int, int]]] = [{} for _ in range(world)]
     dist.all_gather_object(theirs, sent)
     together: dict[tuple[int | None, ...], list[str]] = {}
     for path in found.widths:

@@ -118,11 +118,6 @@ class Factors:
         return residual(weight, self.pair)
 
 
-def scaling(r: int, alpha: float, *, use_rslora: bool = False) -> float:
-    """Return LoRA's scale, or rank-stabilized LoRA's."""
-    return alpha / (r**0.5 if use_rslora else r)
-
-
 @torch.no_grad()
 def damp(covariance: Float[Tensor, "width width"], *, invert: bool = True) -> Damped:
     """Add to the diagonal until the matrix can be inverted.

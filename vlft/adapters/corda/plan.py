@@ -7,7 +7,8 @@ from peft import LoraConfig, PeftConfig
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from vlft.adapters.corda.covariance import LINEAR, shape_of
-from vlft.adapters.corda.decompose import Wanted, scaling
+from vlft.adapters.corda.decompose import Wanted
+from vlft.adapters.mutation import scaling
 from vlft.adapters.sites import refuse_tied, require_kind
 from vlft.errors import AdapterError
 from vlft.recipe.adapter import CordaAdapter

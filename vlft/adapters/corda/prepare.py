@@ -4,15 +4,14 @@ One calibration after the other, so that its covariances can go before the next 
 processes each sees its share of the data, sums are added up, and layers are decomposed in turn.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
 from vlft.adapters.base import Counted, Note, Pair, Prepared
-from vlft.adapters.corda.covariance import Covariance, gather, groups, shape_of, summed
+from vlft.adapters.corda.covariance import Covariance, gather, groups, processes, shape_of, summed
 from vlft.adapters.corda.decompose import Factors, decomposed
 from vlft.adapters.corda.plan import Layer, plan
 from vlft.adapters.sites import resolve_modules
@@ -32,11 +31,11 @@ def prepare(
 ) -> Prepared:
     """Return the factors of every layer that calibration data reach, the same in every process.
 
-    The host is run in ``eval`` mode and without gradients, one batch after the other: a sample per
-    batch, if the normalizer is to see what the authors' sees.
+    The host is run without gradients, one batch after the other: a sample per batch, if the
+    normalizer is to see what the authors' sees.
 
     Args:
-        backbone: The bare host; it stays as it is.
+        backbone: The bare host, in evaluation mode; it stays as it is.
         section: The recipe's ``adapter``.
         batches: This process's share of each data set of ``section.calibrations``.
         run: Runs the host on a batch.
@@ -77,7 +76,6 @@ def _measure(
     dtype = DTYPES[section.covariance_dtype]
     within = (*backbone.towers.get("language", ()), *backbone.towers.get("text", ()))
     with (
-        _at_rest(model),
         torch.no_grad(),
         gather(
             model,
@@ -104,8 +102,7 @@ def _factors(
     balance: bool,
 ) -> dict[str, Factors]:
     """Return the factors of all layers; each process decomposes every so-many-th group."""
-    together = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-    rank, world = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+    rank, world = processes()
     mine = [path for shared in groups(covariances)[rank::world] for path in shared]
     found = {
         path: factors.on_cpu()
@@ -116,7 +113,7 @@ def _factors(
             balance=balance,
         )
     }
-    if not together:
+    if world == 1:
         return found
     everyones: list[dict[str, Factors]] = [{} for _ in range(world)]
     dist.all_gather_object(everyones, found)
@@ -144,14 +141,3 @@ def _home(model: nn.Module, paths: list[str], dtype: torch.dtype) -> torch.devic
     free, _ = torch.cuda.mem_get_info(device)
     needed = sum(width * width for width in widths) * dtype.itemsize
     return torch.device("cpu") if needed > SHARE * free else None
-
-
-@contextmanager
-def _at_rest(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
