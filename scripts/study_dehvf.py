@@ -18,7 +18,7 @@ from evidence.dehvf_arms import ARMS, RATES, Arm, claim, shown, sweep
 from evidence.dehvf_controls import GROUPS, layer_map, plant
 from evidence.dehvf_questions import IMAGE_TYPES, TEXT_TYPES
 from evidence.dehvf_start import VALUES, probes, start
-from evidence.lines import EVIDENCE, STARTS, Lines, Task
+from evidence.lines import EVIDENCE, STARTS, Lines, Task, mean_and_spread, table
 
 from vlft.disk import replace_text
 
@@ -122,7 +122,7 @@ def report(lines: Lines) -> str:
         ("layer_id, weights", ["group", "keys", "values"], weights),
         ("layer_id minus others, image questions", ["arm", "mean", "per seed"], contrasts),
     )
-    return "\n".join(f"{name}\n\n{_table(head, rows)}\n" for name, head, rows in parts)
+    return "\n".join(f"{name}\n\n{table(head, rows)}\n" for name, head, rows in parts)
 
 
 def _contrast(lines: Lines, arm: str) -> tuple[str, str]:
@@ -133,12 +133,7 @@ def _contrast(lines: Lines, arm: str) -> tuple[str, str]:
 
 
 def _shown(lines: Lines, arm: str, metric: str) -> str:
-    values = list(lines.value(arm, metric).values())
-    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["--"] * len(head), *rows))
+    return mean_and_spread(list(lines.value(arm, metric).values()))
 
 
 def draw(lines: Lines) -> None:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from evidence.corda_arms import GOAL, STEPS, Arm
 from evidence.corda_text import DOMAINS, Domain
 from evidence.corda_truncation import CONTROLS, RANKS
-from evidence.lines import EVIDENCE, Lines
+from evidence.lines import EVIDENCE, Lines, mean_and_spread, table
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
@@ -78,7 +78,7 @@ def report(lines: Lines) -> str:
         ),
         ("area under the front", *_fronts(lines)),
     ]
-    return "\n".join(f"{name}\n\n{_table(head, rows)}\n" for name, head, rows in parts)
+    return "\n".join(f"{name}\n\n{table(head, rows)}\n" for name, head, rows in parts)
 
 
 Table = tuple[list[str], list[list[str]]]
@@ -107,7 +107,7 @@ def _losses(lines: Lines, domain: Domain, cut: str, rank: int) -> list[float]:
 def _truncation(lines: Lines, domain: Domain) -> Table:
     whole = mean(lines.value("truncation", f"{domain}: whole").values())
     return [f"whole: {whole:.3f}", *map(str, RANKS)], [
-        [cut, *(_told(_losses(lines, domain, cut, rank)) for rank in RANKS)]
+        [cut, *(mean_and_spread(_losses(lines, domain, cut, rank)) for rank in RANKS)]
         for cut in _cuts(domain)
     ]
 
@@ -141,7 +141,9 @@ def _learning(lines: Lines) -> Table:
         rate = fastest_rate(lines, arm)
         found = [values(lines, at(arm, rate), metric, HEADLINE_SEEDS) for metric in metrics]
         digits = (0, 3, 3)
-        told = [_told(one, digits=places) for one, places in zip(found, digits, strict=True)]
+        told = [
+            mean_and_spread(one, digits=places) for one, places in zip(found, digits, strict=True)
+        ]
         rows.append([f"`{arm}`", f"{rate:g}", *told])
     return ["arm", "rate", *metrics], rows
 
@@ -164,7 +166,10 @@ def _by_rate(lines: Lines, metric: str, *, digits: int = 3) -> Table:
     return ["arm", *(f"{rate:g}" for rate in RATES)], [
         [
             f"`{arm}`",
-            *(_told(values(lines, at(arm, rate), metric, SEEDS), digits=digits) for rate in RATES),
+            *(
+                mean_and_spread(values(lines, at(arm, rate), metric, SEEDS), digits=digits)
+                for rate in RATES
+            ),
         ]
         for arm in ARMS
     ]
@@ -175,7 +180,7 @@ def _keeping(lines: Lines) -> Table:
     rows = []
     for arm in ARMS:
         rate = keeping_rate(lines, arm)
-        told = [_told(values(lines, at(arm, rate), metric, SEEDS)) for metric in metrics]
+        told = [mean_and_spread(values(lines, at(arm, rate), metric, SEEDS)) for metric in metrics]
         rows.append([f"`{arm}`", f"{rate:g}", *told])
     return ["arm", "rate", *metrics], rows
 
@@ -189,7 +194,7 @@ def _at_goal(lines: Lines, metric: str) -> Table:
         rows.append(
             [
                 f"`{arm}`",
-                _told(found),
+                mean_and_spread(found),
                 f"{mean(apart):+.3f}",
                 " ".join(f"{one:+.3f}" for one in apart),
             ]
@@ -215,7 +220,7 @@ def _fronts(lines: Lines) -> Table:
     for arm in ARMS:
         areas = [front_area(lines, arm, seed) for seed in SEEDS]
         apart = [ours - theirs for ours, theirs in zip(areas, lora, strict=True)]
-        rows.append([f"`{arm}`", _told(areas), " ".join(f"{one:+.3f}" for one in apart)])
+        rows.append([f"`{arm}`", mean_and_spread(areas), " ".join(f"{one:+.3f}" for one in apart)])
     return ["arm", "area", "minus `lora`, per seed"], rows
 
 
@@ -236,15 +241,6 @@ def front_area(lines: Lines, arm: Arm, seed: int) -> float:
         area += width * max(0.0, tall - height)
         height = max(height, tall)
     return area
-
-
-def _told(found: Sequence[float], *, digits: int = 3) -> str:
-    spread = f" ± {stdev(found):.{digits}f}" if len(found) > 1 else ""
-    return f"{mean(found):.{digits}f}{spread}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["--"] * len(head), *rows))
 
 
 def draw(lines: Lines) -> None:

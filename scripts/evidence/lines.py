@@ -1,10 +1,11 @@
 """Lines of evidence: what a study found, one JSON line for each number, and how it goes on."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import mean, stdev
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -109,3 +110,14 @@ def _timed(run: Callable[..., Found], given: tuple[Any, ...]) -> tuple[Found, fl
     start = perf_counter()
     found = run(*given)
     return found, perf_counter() - start
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["--"] * len(head), *rows))
+
+
+def mean_and_spread(found: Sequence[float], *, digits: int = 3) -> str:
+    """Return the mean of values, and their standard deviation where there are several."""
+    spread = f" ± {stdev(found):.{digits}f}" if len(found) > 1 else ""
+    return f"{mean(found):.{digits}f}{spread}"
